@@ -1,0 +1,15 @@
+"""Adaptation methods: how a frozen backbone learns a new task.
+
+``adapt(backbone, method)`` is the one door; ``METHODS`` is the registry by name.
+"""
+
+from edgewise.adapt.apply import adapt as adapt
+from edgewise.adapt.base import Adapted as Adapted
+from edgewise.adapt.base import Method as Method
+from edgewise.adapt.bias import Bias as Bias
+from edgewise.adapt.bn import BatchNorm as BatchNorm
+from edgewise.adapt.full import Full as Full
+from edgewise.adapt.last import LastLayer as LastLayer
+from edgewise.adapt.repnet import RepNet as RepNet
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (Full, LastLayer, BatchNorm, Bias, RepNet)}

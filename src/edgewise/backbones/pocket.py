@@ -1,0 +1,16 @@
+"""Pocket: our own small network for 32-64 px images, the default that ships with its weights.
+
+A MobileNetV2 whose stem keeps the resolution, so that the six points where features change shape
+fit into 32 px (16, 16, 8, 8, 4, 4).  It is trained on CIFAR-10 by ``recipes/pretrain_pocket.py``;
+the record beside the weights states its test accuracy.
+"""
+
+from edgewise.backbones.blocks import Padding
+from edgewise.backbones.mobilenet_v2 import MobileNetV2
+
+STAGES = ((1, 16, 1, 2), (4, 24, 2, 1), (6, 40, 3, 2), (6, 64, 3, 1), (6, 80, 2, 2), (6, 112, 1, 1))
+
+
+def pocket(classes: int = 10, padding: Padding = "torch", bn_eps: float = 1e-5) -> MobileNetV2:
+    """Build Pocket for images (N, 3, 32..64, 32..64)."""
+    return MobileNetV2(classes, 1.0, padding, bn_eps, stages=STAGES, stem=(24, 1), last=256)

@@ -1,0 +1,133 @@
+"""``edgewise doctor``: is this machine ready, and if not, what mends it?
+
+Every check looks and changes nothing.  An optional part that is absent is not a fault; a part
+that is there and does not work is.
+"""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from edgewise.backbones.external import ensure_torchvision
+from edgewise.core.units import megabytes
+
+MEMORY_TO_FIT, DISK_TO_RUN = 1e9, 2e8
+COMPILERS = ("cc", "gcc", "clang")
+EXTRAS = {"timm": "edgewise[timm]", "transformers": "edgewise[hf]", "sklearn": "edgewise[demo]"}
+USES = {"timm": "--backbone timm:NAME", "transformers": "--backbone hf:NAME", "sklearn": "edgewise demo"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fact about the machine; ``remedy`` is empty where there is nothing to do."""
+
+    name: str
+    ok: bool
+    fact: str
+    remedy: str = ""
+
+
+def diagnose() -> tuple[Check, ...]:
+    """Everything Edgewise relies on, from the interpreter outwards."""
+    checks: tuple[Callable[[], Check], ...] = (
+        _python,
+        _torch,
+        _threads,
+        _memory,
+        _disk,
+        *(lambda module=module: _extra(module) for module in EXTRAS),  # type: ignore[misc]
+        _torchvision,
+        _compiler,
+        _cache,
+        _terminal,
+    )
+    return tuple(check() for check in checks)
+
+
+def _python() -> Check:
+    ok = sys.version_info >= (3, 10)
+    return Check("Python", ok, platform.python_version(), "" if ok else "Edgewise needs Python 3.10 or newer.")
+
+
+def _torch() -> Check:
+    where = f"CUDA, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else "CPU"
+    return Check("torch", True, f"{torch.__version__} on {where} ({torch.backends.cpu.get_cpu_capability()})")
+
+
+def _threads() -> Check:
+    return Check("threads", True, f"{torch.get_num_threads()} for torch, {os.cpu_count()} processors")
+
+
+def _memory() -> Check:
+    free = available_memory()
+    if free is None:
+        return Check("memory", True, "this system does not say how much is free")
+    ok = free >= MEMORY_TO_FIT
+    remedy = "" if ok else "Close other programs, or use a smaller --batch-size and --image-size."
+    return Check("memory", ok, f"{megabytes(free)} free", remedy)
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(Path.cwd()).free
+    ok = free >= DISK_TO_RUN
+    remedy = "" if ok else "Free some space, or name a folder on another disk with --out."
+    return Check("disk", ok, f"{megabytes(free)} free in this folder", remedy)
+
+
+def _extra(module: str) -> Check:
+    if importlib.util.find_spec(module) is not None:
+        return Check(module, True, "installed")
+    return Check(module, True, "not installed (optional)", f"for {USES[module]}: pip install '{EXTRAS[module]}'")
+
+
+def _torchvision() -> Check:
+    """A torchvision built for another torch fails to import; timm and transformers fall with it."""
+    try:
+        state = ensure_torchvision()
+    except Exception as error:  # whatever a broken installation raises is the finding
+        mend = "pip install --force-reinstall 'edgewise[timm]'"
+        return Check("torchvision", False, f"cannot be imported ({type(error).__name__}: {error})", mend)
+    facts = {
+        "missing": "not installed (optional)",
+        "full": "installed",
+        "no-ops": "installed without its compiled operators; Edgewise does not need them",
+    }
+    return Check("torchvision", True, facts[state])
+
+
+def _compiler() -> Check:
+    found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
+    return Check("C compiler", True, Path(found).name if found else "none (optional)")
+
+
+def _cache() -> Check:
+    folder = Path(os.environ.get("EDGEWISE_CACHE", Path.home() / ".cache" / "edgewise"))
+    files = [path for suffix in ("safetensors", "pth") for path in folder.glob(f"*.{suffix}")]
+    total = sum(path.stat().st_size for path in files)
+    return Check("weights cache", True, f"{folder}: {len(files)} files, {megabytes(total)}" if files else f"{folder}: empty")
+
+
+def _terminal() -> Check:
+    encoding = sys.stdout.encoding or "unknown"
+    size = shutil.get_terminal_size()
+    kind = f"{size.columns} columns" if sys.stdout.isatty() else "no terminal: plain lines"
+    return Check("output", True, f"{kind}, {encoding}")
+
+
+def available_memory() -> int | None:
+    """Bytes a new process can have without swapping; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None

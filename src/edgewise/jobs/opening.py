@@ -1,0 +1,110 @@
+"""Open what a run left: find the backbone again, put the adapter on it, refuse what does not fit."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.adapt import METHODS, Adapted, adapt
+from edgewise.backbones import Backbone, load
+from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors
+from edgewise.core.errors import EdgewiseError, UsageError, unknown
+from edgewise.core.files import sha256_of
+from edgewise.core.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An artifact on its backbone, ready to predict."""
+
+    model: Adapted
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+    manifest: Mapping[str, Any]
+    folder: Path
+
+
+def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None) -> Opened:
+    """Open a run or artifact folder.
+
+    The backbone's weights are taken from ``backbone`` (a file, or a module of the user's) if
+    given; else from where the run had them; else, by SHA-256, from the cache folder
+    ``$EDGEWISE_CACHE`` (default ``~/.cache/edgewise``).
+
+    Raises `EdgewiseError` when they cannot be found, are other weights than the adapter was made
+    for, or the adapter was cut off or changed.
+    """
+    folder = find_artifact(path)
+    manifest = read_manifest(folder)
+    base = _backbone(folder, manifest, backbone)
+    expected = manifest["backbone"].get("fingerprint")
+    if base.fingerprint != expected:
+        raise EdgewiseError(
+            f"The adapter in {folder} was made for {manifest['backbone']['name']} with the weights {expected}; "
+            f"this backbone is {base.name} with {base.fingerprint}. An adapter works only on the very backbone "
+            "it was trained on: name that file with --weights."
+        )
+    method_class = METHODS.get(manifest["method"]["name"])
+    if method_class is None:
+        raise unknown("method", str(manifest["method"]["name"]), METHODS)
+    try:
+        method = method_class(**manifest["method"]["fields"])
+    except TypeError as error:
+        raise EdgewiseError(f"The artifact in {folder} has settings this version does not know ({error}).") from error
+    preprocess = Preprocess.from_json(manifest["preprocess"])
+    model = adapt(dataclasses.replace(base, input=preprocess), method, tuple(manifest["classes"]))
+    load_adapter(model, read_tensors(folder, manifest), folder)
+    model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Opened(model, preprocess, tuple(manifest["classes"]), manifest, folder)
+
+
+def load_adapter(model: Adapted, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Put the adapter's tensors into ``model``, or say in plain words why they do not fit."""
+    state = model.state_dict()
+    strange = sorted(tensors.keys() - state.keys())
+    shaped = sorted(k for k in tensors.keys() & state.keys() if tensors[k].shape != state[k].shape)
+    missing = sorted(model.trainable().keys() - tensors.keys())
+    if strange or shaped or missing:
+        parts = [
+            f"{len(names)} {what} (such as {names[0]})"
+            for names, what in ((missing, "missing"), (strange, "unknown"), (shaped, "of another shape"))
+            if names
+        ]
+        raise EdgewiseError(f"The adapter in {folder} does not fit this backbone: {', '.join(parts)}.")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            state[name].copy_(tensor)
+
+
+def _backbone(folder: Path, manifest: Mapping[str, Any], given: str | Path | nn.Module | None) -> Backbone:
+    entry = manifest["backbone"]
+    size = Preprocess.from_json(manifest["preprocess"]).size
+    settings = dict(entry["settings"])
+    if isinstance(given, nn.Module):
+        return load(given, image_size=size)
+    where = given or _found(entry, folder)
+    try:
+        return load(
+            entry["name"], weights=where, width=settings.get("width"), image_size=size, seed=settings.get("seed", 0)
+        )
+    except UsageError as error:
+        raise EdgewiseError(f"The backbone of {folder} cannot be opened: {error}") from error
+
+
+def _found(entry: Mapping[str, Any], folder: Path) -> str | Path | None:
+    path, digest = entry.get("path"), entry.get("sha256")
+    if path is None or path == "none" or digest is None:
+        return path
+    cache = Path(os.environ.get("EDGEWISE_CACHE", Path.home() / ".cache" / "edgewise"))
+    for candidate in (Path(path), *sorted(cache.glob("*.safetensors")), *sorted(cache.glob("*.pth"))):
+        if candidate.is_file() and sha256_of(candidate) == digest:
+            return candidate
+    raise EdgewiseError(
+        f"The backbone's weights are not at {path} any more (or were changed). Say where they are with "
+        f"--weights FILE, or put them into {cache}; their SHA-256 is {digest}."
+    )

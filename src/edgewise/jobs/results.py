@@ -1,0 +1,116 @@
+"""What a finished fit leaves: scores, the worst mistakes as thumbnails, the checked artifact."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgewise.adapt import Adapted
+from edgewise.core.artifacts import write_manifest, write_tensors
+from edgewise.core.errors import EdgewiseError
+from edgewise.core.files import write_atomically
+from edgewise.core.runs import RunFolder
+from edgewise.data.images import open_image
+from edgewise.data.sets import ImageSet, Sample
+from edgewise.data.thumbnails import thumbnail
+from edgewise.data.transforms import evaluation_image, normalise
+from edgewise.jobs.opening import open_artifact
+from edgewise.report.card import model_card
+from edgewise.train.classify import predict
+from edgewise.train.scores import evaluation, worst_mistakes
+
+MISTAKES, CHECKED = 12, 4
+
+
+@dataclass(frozen=True)
+class Scored:
+    """``metrics`` of the record, and the entries of its ``mistakes``."""
+
+    metrics: dict[str, Any]
+    mistakes: list[dict[str, Any]]
+
+
+def evaluate_run(model: Adapted, images: ImageSet, folder: RunFolder, workers: int) -> Scored:
+    """Score the test photos (val where there are none, train where there is neither), once."""
+    split, samples = next((name, part) for name, part in _parts(images) if part)
+    probabilities = predict(model, samples, model.backbone.input, workers)
+    labels = [sample.label for sample in samples]
+    scores = evaluation(probabilities, labels, images.classes)
+    mistakes = []
+    for number, (row, guess, confidence) in enumerate(worst_mistakes(probabilities, labels, MISTAKES), 1):
+        picture = folder.assets / f"mistake-{number:02d}.jpg"
+        content = thumbnail(samples[row].path)
+        write_atomically(picture, lambda part, content=content: part.write_bytes(content) and None)
+        mistakes.append(
+            {
+                "file": samples[row].path.relative_to(images.root).as_posix(),
+                "thumbnail": picture.relative_to(folder.root).as_posix(),
+                "truth": images.classes[labels[row]],
+                "predicted": images.classes[guess],
+                "confidence": round(confidence, 4),
+            }
+        )
+    metrics = {
+        "split": split,
+        "accuracy": scores.accuracy,
+        "test_accuracy": scores.accuracy if split == "test" else None,
+        "n": scores.n,
+        "per_class": scores.per_class,
+        "confusion": scores.confusion,
+    }
+    return Scored(metrics, mistakes)
+
+
+def save_artifact(
+    model: Adapted,
+    backbone: str,
+    weights: str | None,
+    metrics: dict[str, Any],
+    images: ImageSet,
+    folder: RunFolder,
+) -> int:
+    """Write the artifact, open it again, and demand the same logits; returns its tensors' bytes."""
+    record = model.backbone.weights
+    entry = write_tensors(folder.artifact, "adapter.safetensors", model.difference())
+    manifest = {
+        "kind": "adapter",
+        "backbone": {
+            "name": backbone,
+            "settings": dict(model.backbone.settings),
+            "sha256": record.sha256 if record else None,
+            "path": weights,
+            "fingerprint": model.backbone.fingerprint,
+            "licence": record.licence if record else None,
+            "source": record.source if record else None,
+        },
+        "method": {"name": model.method.name, "fields": dataclasses.asdict(model.method)},  # type: ignore[call-overload]
+        "classes": list(model.classes),
+        "preprocess": model.backbone.input.to_json(),
+        "lean": {"frozen_bits": 32},
+        "metrics": {key: metrics[key] for key in ("accuracy", "split", "n", "val_accuracy", "best_epoch")},
+        "tensors": entry,
+    }
+    counts = {"train": len(images.train), "val": len(images.val), "test": len(images.test)}
+    write_manifest(folder.artifact, manifest, model_card(manifest, {"data": counts, "metrics": metrics}))
+    _check_reload(model, (images.test or images.val or images.train)[:CHECKED], folder.artifact)
+    return int(entry["bytes"])
+
+
+@torch.no_grad()
+def _check_reload(model: Adapted, samples: Sequence[Sample], artifact: Path) -> None:
+    preprocess = model.backbone.input
+    photos = [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples]
+    batch = normalise(torch.stack(photos), preprocess)
+    reopened = open_artifact(artifact).model
+    if not torch.equal(model.eval()(batch), reopened(batch)):
+        raise EdgewiseError(
+            f"The adapter in {artifact} does not give the logits it was trained to when it is opened again. "
+            "Do not use it; please report this."
+        )
+
+
+def _parts(images: ImageSet) -> list[tuple[str, tuple[Sample, ...]]]:
+    return [("test", images.test), ("val", images.val), ("train", images.train)]

@@ -1,0 +1,66 @@
+"""Rep-Net's module: the small two-convolution block that writes into a backbone.
+
+Average pool, K x K convolution (``groups``), norm, ReLU, 1 x 1 convolution, norm, bilinear resize
+to the size of the feature it is added to (Rep-Net, Section 3.2; TinyTL's lite residual has the
+same order).
+"""
+
+import math
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgewise.layers.weight_standardised import StandardisedConv2d
+
+Norm = Literal["batch", "group"]
+NORM_EPS = 1e-3
+
+
+def norm_layer(channels: int, kind: Norm) -> nn.Module:
+    """Batch norm, or group norm with 8 channels a group (the largest divisor below where 8 does not divide)."""
+    if kind == "batch":
+        return nn.BatchNorm2d(channels, eps=NORM_EPS)
+    width = next(w for w in range(8, 0, -1) if channels % w == 0)
+    return nn.GroupNorm(channels // width, channels, eps=NORM_EPS)
+
+
+class SideModule(nn.Module):
+    """Feature (N, inputs, H, W) and a target size to (N, outputs, *size).
+
+    ``pool`` is the side of the average pool; ``zero`` starts the last norm's scale at 0, so that
+    the output is exactly 0 until training moves it.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        middle: int,
+        outputs: int,
+        kernel: int = 5,
+        pool: int = 2,
+        groups: int = 2,
+        norm: Norm = "batch",
+        weight_standard: bool = True,
+        zero: bool = True,
+    ) -> None:
+        super().__init__()
+        conv = StandardisedConv2d if weight_standard else nn.Conv2d
+        self.pool = pool
+        self.conv1 = conv(inputs, middle, kernel, padding=kernel // 2, groups=groups, bias=False)
+        self.norm1 = norm_layer(middle, norm)
+        self.conv2 = conv(middle, outputs, 1, bias=False)
+        self.norm2 = norm_layer(outputs, norm)
+        for layer, channels in ((self.conv1, middle), (self.conv2, outputs)):
+            nn.init.normal_(layer.weight, 0, math.sqrt(2 / (layer.kernel_size[0] ** 2 * channels)))
+        if zero:
+            nn.init.zeros_(self.norm2.weight)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        pool = min(self.pool, *x.shape[-2:])
+        x = F.avg_pool2d(x, pool) if pool > 1 else x
+        x = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        x = self.norm2(self.conv2(x))
+        if x.shape[-2:] != size:
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False)
+        return x

@@ -1,0 +1,1 @@
+"""The training loop: epochs, schedule, optimizer step, checkpoint, resume."""

@@ -1,0 +1,52 @@
+"""Adam (Kingma & Ba, 2015, Algorithm 1) with named learning-rate groups.
+
+Our own because constructing any ``torch.optim`` optimizer imports the compiler stack, tens of
+megabytes that a small device pays for nothing.  Equal to ``torch.optim.Adam`` step for step (see
+the twin test); no weight decay, as in every experiment of the papers.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+
+class Adam:
+    """Moments of the parameters in ``groups``: group name to named parameters."""
+
+    def __init__(self, groups: Mapping[str, Sequence[tuple[str, nn.Parameter]]]) -> None:
+        self.groups = {group: list(parameters) for group, parameters in groups.items()}
+        self.steps = 0
+        self.first = {name: torch.zeros_like(p) for name, p in self._named()}
+        self.second = {name: torch.zeros_like(p) for name, p in self._named()}
+
+    @torch.no_grad()
+    def step(self, rates: Mapping[str, float]) -> None:
+        """Update every parameter that has a gradient, at its group's rate, and drop the gradients."""
+        self.steps += 1
+        correction1 = 1 - BETA1**self.steps
+        correction2 = math.sqrt(1 - BETA2**self.steps)
+        for group, parameters in self.groups.items():
+            for name, parameter in parameters:
+                gradient = parameter.grad
+                if gradient is None:
+                    continue
+                first, second = self.first[name], self.second[name]
+                first.lerp_(gradient, 1 - BETA1)
+                second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+                denominator = (second.sqrt() / correction2).add_(EPS)
+                parameter.addcdiv_(first, denominator, value=-rates[group] / correction1)
+                parameter.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The live moments, by ``first/NAME`` and ``second/NAME``."""
+        return {
+            **{f"first/{name}": tensor for name, tensor in self.first.items()},
+            **{f"second/{name}": tensor for name, tensor in self.second.items()},
+        }
+
+    def _named(self) -> list[tuple[str, nn.Parameter]]:
+        return [pair for parameters in self.groups.values() for pair in parameters]

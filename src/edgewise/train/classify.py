@@ -1,0 +1,147 @@
+"""The task of every method that learns labelled photos."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgewise.core.preprocess import Preprocess
+from edgewise.core.seeds import derive
+from edgewise.core.settings import check, setting
+from edgewise.data.loader import batches, epoch_order
+from edgewise.data.sets import Sample
+from edgewise.data.transforms import Augment, normalise
+from edgewise.train.adam import Adam
+from edgewise.train.loop import Scores, StepResult
+from edgewise.train.schedule import cosine
+
+EVALUATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; the defaults are those of the command line."""
+
+    lr: float = setting(1e-3, "learning rate of the head", low=0)
+    side_lr: float = setting(1e-3, "learning rate of the method's own part", low=0)
+    epochs: int = setting(10, "times every photo is seen", low=1, high=100_000)
+    batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
+    label_smoothing: float = setting(0.0, "share of the target spread over all classes", low=0, high=0.99)
+    balance: bool = setting(False, "draw every class equally often")
+    workers: int = setting(0, "processes that decode photos", low=0, high=256)
+    seed: int = setting(0, "seed of everything random", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class ClassifyTask:
+    """Cross-entropy on photos, Adam, cosine to zero per step; implements `loop.Task`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: Mapping[str, Sequence[str]],
+        changing: Mapping[str, Tensor],
+        train: Sequence[Sample],
+        val: Sequence[Sample],
+        preprocess: Preprocess,
+        augment: Augment,
+        settings: TrainSettings,
+        identity: Mapping[str, Any],
+    ) -> None:
+        parameters = dict(model.named_parameters())
+        self.model, self.train, self.val = model, train, val
+        self.preprocess, self.augment, self.settings = preprocess, augment, settings
+        self.rates = {"main": settings.lr, "side": settings.side_lr}
+        self.adam = Adam({group: [(name, parameters[name]) for name in names] for group, names in groups.items()})
+        self.changing = changing
+        self.identity = {**identity, "photos": _digest_of(train, val)}
+        self.steps = math.ceil(len(train) / settings.batch_size)
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        settings = self.settings
+        yield from batches(
+            self.train,
+            self._order(epoch),
+            settings.batch_size,
+            self.preprocess,
+            self.augment,
+            settings.seed,
+            epoch,
+            settings.workers,
+            start,
+        )
+
+    def step(self, batch: tuple[Tensor, Tensor], epoch: int, index: int, progress: float) -> StepResult:
+        images, labels = batch
+        torch.manual_seed(derive(self.settings.seed, 1, epoch, index))
+        self.model.train()
+        logits = self.model(normalise(images, self.preprocess))
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
+        value = loss.item()
+        if math.isfinite(value):
+            loss.backward()
+            factor = cosine(progress)
+            self.adam.step({group: factor * rate for group, rate in self.rates.items()})
+        return StepResult(value, int((logits.argmax(1) == labels).sum()), len(labels))
+
+    def describe(self, epoch: int, index: int) -> str:
+        size = self.settings.batch_size
+        rows = self._order(epoch)[index * size : (index + 1) * size]
+        return ", ".join(self.train[row].path.name for row in rows)
+
+    def validate(self) -> Scores | None:
+        if not self.val:
+            return None
+        probabilities = predict(self.model, self.val, self.preprocess, self.settings.workers)
+        labels = torch.tensor([sample.label for sample in self.val])
+        truth = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
+        accuracy = (probabilities.argmax(1) == labels).double().mean()
+        return Scores(float(-truth.log().mean()), float(accuracy))
+
+    def rate(self, progress: float) -> float:
+        return cosine(progress) * self.settings.lr
+
+    def model_tensors(self) -> Mapping[str, Tensor]:
+        return self.changing
+
+    def optimizer_tensors(self) -> Mapping[str, Tensor]:
+        return self.adam.tensors()
+
+    def set_updates(self, updates: int) -> None:
+        self.adam.steps = updates
+
+    def _order(self, epoch: int) -> Sequence[int]:
+        return epoch_order(self.train, self.settings.seed, epoch, self.settings.balance)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, samples: Sequence[Sample], preprocess: Preprocess, workers: int = 0) -> Tensor:
+    """Class probabilities (len(samples), classes) in eval mode, in the order of ``samples``."""
+    model.eval()
+    order = tuple(range(len(samples)))
+    rows = [
+        model(normalise(images, preprocess)).float().softmax(1)
+        for images, _ in batches(samples, order, EVALUATION_BATCH, preprocess, None, 0, 0, workers)
+    ]
+    return torch.cat(rows)
+
+
+def _digest_of(*sets: Sequence[Sample]) -> str:
+    total = hashlib.sha256()
+    for number, samples in enumerate(sets):
+        for sample in samples:
+            total.update(f"{number}|{sample.label}|{_last_parts(sample.path)}|{sample.path.stat().st_size}\n".encode())
+    return total.hexdigest()
+
+
+def _last_parts(path: Path) -> str:
+    """Enough of the path to tell photos apart, and little enough that a moved folder still resumes."""
+    return "/".join(path.parts[-3:])
