@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from edgewise.adapt import METHODS
@@ -38,19 +39,25 @@ def _fields(method: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 def _setting(field: dataclasses.Field[Any], kind: Any) -> dict[str, str]:
     """``name, default, values, help``, all text as ``--set`` takes it."""
     rule = field.metadata
-    low, high = rule.get("low"), rule.get("high")
-    if rule.get("choices"):
-        values = ", ".join(map(str, rule["choices"]))
-    elif kind is bool:
-        values = "true, false"
-    elif low is not None and high is not None:
-        values = f"{low:g} to {high:g}"
-    elif low is not None:
-        values = f"{low:g} or more"
-    else:
-        values = getattr(kind, "__name__", str(kind))
-    return {"name": field.name, "default": _text(field.default), "values": values, "help": rule.get("help", "")}
+    return {
+        "name": field.name,
+        "default": _text(field.default),
+        "values": _values(kind, rule.get("choices"), rule.get("low"), rule.get("high")),
+        "help": rule.get("help", ""),
+    }
+
+
+def _values(kind: Any, choices: Sequence[str] | None, low: float | None, high: float | None) -> str:
+    if choices:
+        return ", ".join(choices)
+    if kind is bool:
+        return "true, false"
+    if low is not None:
+        return f"{low:g} to {high:g}" if high is not None else f"{low:g} or more"
+    return f"up to {high:g}" if high is not None else "text" if kind is str else "a number"
 
 
 def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -111,7 +111,9 @@ def _cache() -> Check:
     folder = Path(os.environ.get("EDGEWISE_CACHE", Path.home() / ".cache" / "edgewise"))
     files = [path for suffix in ("safetensors", "pth") for path in folder.glob(f"*.{suffix}")]
     total = sum(path.stat().st_size for path in files)
-    return Check("weights cache", True, f"{folder}: {len(files)} files, {megabytes(total)}" if files else f"{folder}: empty")
+    return Check(
+        "weights cache", True, f"{folder}: {len(files)} files, {megabytes(total)}" if files else f"{folder}: empty"
+    )
 
 
 def _terminal() -> Check:
@@ -124,10 +126,7 @@ def _terminal() -> Check:
 def available_memory() -> int | None:
     """Bytes a new process can have without swapping; None where the system does not tell."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        pass
-    return None
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)

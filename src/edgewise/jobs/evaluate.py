@@ -1,6 +1,5 @@
 """``edgewise eval``: how well a run does on labelled photos."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from edgewise.data.folder import open_labelled
 from edgewise.data.loader import default_workers
 from edgewise.data.sets import ImageSet
 from edgewise.data.verify import verify
-from edgewise.jobs.opening import open_artifact
+from edgewise.jobs.opening import Opened, open_artifact
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation
 
@@ -22,17 +21,16 @@ def evaluate(
     Returns ``accuracy`` (0-1), ``n``, ``per_class``, ``confusion``, ``classes``, ``split`` and
     ``skipped``.  Raises `EdgewiseError` when the classes of ``data`` are not the run's.
     """
-    listener = listener or Silent()
-    opened = open_artifact(run, weights)
+    return score(open_artifact(run, weights), data, max_bad, listener or Silent())
+
+
+def score(opened: Opened, data: Path, max_bad: float, listener: Listener) -> dict[str, Any]:
+    """The same for an artifact that is open already."""
     samples, split = open_labelled(data, opened.classes)
-    listener.stage(f"Looking at {len(samples)} photos")
+    listener.stage(f"Looking at {len(samples):,} photos")
     whole = verify(ImageSet(data, opened.classes, (), (), tuple(samples)), max_bad, default_workers(), listener)
-    listener.stage(f"Scoring {len(whole.test)} photos")
+    listener.stage(f"Scoring {len(whole.test):,} photos")
     probabilities = predict(opened.model, whole.test, opened.preprocess, default_workers())
-    scores = evaluation(probabilities, _labels(whole.test), opened.classes)
+    scores = evaluation(probabilities, [sample.label for sample in whole.test], opened.classes)
     skipped = [{"file": str(path), "reason": reason} for path, reason in whole.skipped]
     return {**scores.to_json(), "split": split, "skipped": skipped}
-
-
-def _labels(samples: Sequence[Any]) -> list[int]:
-    return [sample.label for sample in samples]

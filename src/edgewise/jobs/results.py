@@ -66,7 +66,6 @@ def evaluate_run(model: Adapted, images: ImageSet, folder: RunFolder, workers: i
 
 def save_artifact(
     model: Adapted,
-    backbone: str,
     weights: str | None,
     metrics: dict[str, Any],
     images: ImageSet,
@@ -78,7 +77,7 @@ def save_artifact(
     manifest = {
         "kind": "adapter",
         "backbone": {
-            "name": backbone,
+            "name": model.backbone.name,
             "settings": dict(model.backbone.settings),
             "sha256": record.sha256 if record else None,
             "path": weights,
@@ -95,7 +94,8 @@ def save_artifact(
     }
     counts = {"train": len(images.train), "val": len(images.val), "test": len(images.test)}
     write_manifest(folder.artifact, manifest, model_card(manifest, {"data": counts, "metrics": metrics}))
-    _check_reload(model, (images.test or images.val or images.train)[:CHECKED], folder.artifact)
+    photos = (images.test or images.val or images.train)[:CHECKED]
+    _check_reload(model, photos, folder.artifact)
     return int(entry["bytes"])
 
 

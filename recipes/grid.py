@@ -1,0 +1,151 @@
+"""What the accuracy recipes share: real sets as image folders, and a grid of fits that resumes.
+
+A grid is a list of `Job`.  Each runs ``edgewise fit``'s own code in one of a few long-lived
+processes (one torch thread each, which on two cores beats one process with two threads) and
+leaves ``STATE/jobs/KEY.json``; a job whose file exists is not run again.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+WEIGHTS = {0.35: "mobilenet_v2_w035_imagenet_backbone.safetensors", 1.0: "mobilenet_v2_w100_imagenet.safetensors"}
+CIFAR_TRAIN, CIFAR_TEST = 100, 200
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit: a set, a width, a method with settings, a seed."""
+
+    data: str
+    width: float
+    method: str
+    seed: int
+    epochs: int = 6
+    val_fraction: float = 0.0
+    image_size: int = 128
+    lr: float | None = None
+    side_lr: float | None = None
+    label_smoothing: float = 0.0
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arm(self) -> tuple[Any, ...]:
+        """Everything but the seed: what is averaged over."""
+        values = {**asdict(self), "settings": json.dumps(dict(self.settings), sort_keys=True)}
+        del values["seed"]
+        return tuple(values.values())
+
+    @property
+    def key(self) -> str:
+        text = json.dumps(asdict(self), sort_keys=True)
+        return f"{self.data}-{self.width}-{self.method}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def prepare(shared: Path, state: Path, names: Sequence[str]) -> None:
+    """Unpack the sets ``names`` below ``state/images`` with the tool that comes with the data."""
+    tool = shared / "tools" / "unpack.py"
+    for name in names:
+        target, part = state / "images" / name, state / "images" / f".{name}.part"
+        if target.exists():
+            continue
+        shutil.rmtree(part, ignore_errors=True)
+        if name == "cifar10":
+            _unpack(tool, name, part, CIFAR_TEST)
+            shutil.rmtree(part / "train")
+            other = part.with_suffix(".train")
+            _unpack(tool, name, other, CIFAR_TRAIN)
+            (other / "train").rename(part / "train")
+            shutil.rmtree(other)
+        else:
+            _unpack(tool, name, part, None)
+        part.rename(target)
+
+
+def run_grid(jobs: Sequence[Job], shared: Path, state: Path, processes: int = 2) -> list[dict[str, Any]]:
+    """Run what has not run yet; the rows of all jobs, in order."""
+    prepare(shared, state, sorted({job.data for job in jobs}))
+    todo = _missing(jobs, state)
+    print(f"{len(jobs)} jobs, {len(todo)} to run", flush=True)
+    if todo:
+        with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
+            for row in pool.imap_unordered(_run, [(job, shared, state) for job in todo]):
+                print(json.dumps({k: row[k] for k in ("data", "width", "method", "seed", "val", "test", "seconds")}), flush=True)
+    return [json.loads((state / "jobs" / f"{job.key}.json").read_text()) for job in jobs]
+
+
+def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (None for a single value)."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _missing(jobs: Sequence[Job], state: Path) -> list[Job]:
+    unique = {job.key: job for job in jobs}
+    return [job for key, job in unique.items() if not (state / "jobs" / f"{key}.json").exists()]
+
+
+def _unpack(tool: Path, name: str, target: Path, per_class: int | None) -> None:
+    extra = ["--per-class", str(per_class)] if per_class else []
+    subprocess.run([sys.executable, str(tool), name, str(target), *extra], check=True, stdout=subprocess.DEVNULL)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    os.nice(5)
+
+
+def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
+    from edgewise.jobs.fit import FitRequest, fit_run
+
+    job, shared, state = task
+    out = state / "runs" / job.key
+    shutil.rmtree(out, ignore_errors=True)
+    began = time.monotonic()
+    record = fit_run(
+        FitRequest(
+            str(state / "images" / job.data),
+            width=job.width,
+            weights=str(shared / "data" / "weights" / WEIGHTS[job.width]),
+            method=job.method,
+            method_settings=dict(job.settings),
+            epochs=job.epochs,
+            image_size=job.image_size,
+            lr=job.lr,
+            side_lr=job.side_lr,
+            label_smoothing=job.label_smoothing,
+            val_fraction=job.val_fraction,
+            workers=0,
+            seed=job.seed,
+        ),
+        out,
+    )
+    row = {
+        **asdict(job),
+        "val": record["metrics"]["val_accuracy"],
+        "test": record["metrics"]["test_accuracy"],
+        "lr_used": record["config"]["lr"],
+        "side_lr_used": record["config"]["side_lr"],
+        "trainable_params": record["sizes"]["trainable_params"],
+        "artifact_bytes": record["sizes"]["artifact_bytes"],
+        "kept_mb": record["cost"]["kept_mb"],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    target = state / "jobs" / f"{job.key}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    part.write_text(json.dumps(row, indent=1))
+    part.replace(target)
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    return row

@@ -1,0 +1,113 @@
+"""Transfer from real MobileNetV2 weights to small sets: last, bias, Rep-Net, full, and connectors.
+
+    python recipes/transfer_small.py --shared DIR --state DIR [--seeds 3]
+
+128 px, batch 8, 6 epochs, the whole training part, the last epoch scored once on the test part
+(the prototype's protocol), with the learning rates a user gets who names none; they were chosen on
+validation parts by ``recipes/choose_defaults.py``.  ``last`` runs for 15 epochs as well, because
+six leave it under-trained.  About 90 minutes for 3 seeds on two cores; finished jobs are kept in
+``--state`` and not repeated.  Writes ``recipes/results/transfer_small_DATE.json``.
+"""
+
+import argparse
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from grid import Job, mean_std, run_grid
+
+TARGETS = {  # (set, width, arm): test accuracy % of a throw-away prototype; +- is over 3 seeds
+    ("signdigits", 0.35, "last"): (87.5, 0.5),
+    ("signdigits", 0.35, "last 15 epochs"): (90.4, None),
+    ("signdigits", 0.35, "bias"): (90.5, 0.5),
+    ("signdigits", 0.35, "repnet"): (94.5, 0.6),
+    ("signdigits", 0.35, "repnet connect=none"): (89.1, 1.4),
+    ("signdigits", 0.35, "repnet connect=down"): (91.8, 0.5),
+    ("signdigits", 0.35, "repnet connect=up"): (92.5, 0.3),
+    ("signdigits", 1.0, "last"): (87.5, None),
+    ("signdigits", 1.0, "repnet"): (96.4, None),
+    ("cifar10", 1.0, "last"): (66.7, None),
+    ("cifar10", 1.0, "bias"): (72.5, None),
+    ("cifar10", 1.0, "repnet"): (73.2, None),
+}
+METHODS = ("last", "bias", "repnet", "full")
+
+
+def arms(seeds: int) -> dict[tuple[str, float, str], list[Job]]:
+    """Jobs by (set, width, arm), the ones with a target first."""
+
+    def jobs(data: str, width: float, method: str, **changes: Any) -> list[Job]:
+        return [Job(data, width, method, seed, **changes) for seed in range(seeds)]
+
+    table = {}
+    for data, width in (("signdigits", 0.35), ("signdigits", 1.0), ("cifar10", 1.0), ("cifar10", 0.35)):
+        for method in METHODS:
+            table[data, width, method] = jobs(data, width, method)
+        table[data, width, "last 15 epochs"] = jobs(data, width, "last", epochs=15)
+    for connect in ("none", "down", "up"):
+        table["signdigits", 0.35, f"repnet connect={connect}"] = jobs(
+            "signdigits", 0.35, "repnet", settings={"connect": connect}
+        )
+    table["signdigits", 0.35, "repnet wiring=paper"] = jobs("signdigits", 0.35, "repnet", settings={"wiring": "paper"})
+    for data in ("flowers5", "hymenoptera"):
+        for width in (0.35, 1.0):
+            for method in METHODS:
+                table[data, width, method] = jobs(data, width, method, epochs=10 if data == "hymenoptera" else 6)
+    return table
+
+
+def summary(table: dict[tuple[str, float, str], list[Job]], rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row an arm: mean and standard deviation of the test accuracy in percent, and the target."""
+    out = []
+    for (data, width, arm), jobs in table.items():
+        own = [rows[job.key] for job in jobs]
+        mean, std = mean_std([100 * row["test"] for row in own])
+        target, spread = TARGETS.get((data, width, arm), (None, None))
+        out.append(
+            {
+                "set": data,
+                "width": width,
+                "arm": arm,
+                "epochs": own[0]["epochs"],
+                "lr": own[0]["lr_used"],
+                "side_lr": own[0]["side_lr_used"],
+                "test_mean": round(mean, 2),
+                "test_std": None if std is None else round(std, 2),
+                "test": [round(100 * row["test"], 2) for row in own],
+                "target": target,
+                "target_std": spread,
+                "trainable_params": own[0]["trainable_params"],
+                "artifact_bytes": own[0]["artifact_bytes"],
+                "kept_mb": own[0]["kept_mb"],
+                "seconds": round(sum(row["seconds"] for row in own) / len(own), 1),
+            }
+        )
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tools/")
+    parser.add_argument("--state", type=Path, required=True, help="where unpacked sets and finished jobs are kept")
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    table = arms(args.seeds)
+    by_seed = sorted((job for jobs in table.values() for job in jobs), key=lambda job: job.seed)
+    rows = {job.key: row for job, row in zip(by_seed, run_grid(by_seed, args.shared, args.state), strict=True)}
+    result = {
+        "recipe": "recipes/transfer_small.py",
+        "command": f"python recipes/transfer_small.py --shared DIR --state DIR --seeds {args.seeds}",
+        "protocol": "MobileNetV2, 128 px, batch 8, whole training part, last epoch on test",
+        "environment": {"torch": torch.__version__, "hardware": "2-core x86-64 CPU, one thread a job"},
+        "rows": summary(table, rows),
+    }
+    out = Path(__file__).parent / "results" / f"transfer_small_{datetime.date.today()}.json"
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    for row in result["rows"]:
+        print(f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']}")
+
+
+if __name__ == "__main__":
+    main()
