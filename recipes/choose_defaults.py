@@ -11,21 +11,21 @@ import argparse
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 from grid import Job, mean_std, run_grid
 
 SETS = ("signdigits", "flowers5", "cifar10")
-ARMS: dict[str, list[dict]] = {
-    "last": [{"lr": rate} for rate in (1e-3, 3e-3, 1e-2)],
+ARMS: dict[str, list[dict[str, Any]]] = {
+    "last": [{"lr": rate} for rate in (1e-3, 3e-3)],
     "bn": [{"lr": rate} for rate in (1e-3, 3e-3)],
-    "bias": [{"lr": head, "side_lr": rate} for head, rate in ((1e-3, 1e-3), (1e-3, 3e-3), (3e-3, 1e-3), (3e-3, 3e-3))],
-    "full": [{"lr": head, "side_lr": rate} for head, rate in ((1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 1e-3), (3e-3, 3e-4))],
+    "bias": [{"lr": head, "side_lr": rate} for head, rate in ((1e-3, 1e-3), (1e-3, 3e-3), (3e-3, 3e-3))],
+    "full": [{"lr": 1e-3, "side_lr": rate} for rate in (1e-4, 3e-4, 1e-3)],
     "repnet": [
-        *({"lr": head, "side_lr": rate} for head in (1e-3, 3e-3) for rate in (3e-3, 1e-2, 2e-2)),
+        *({"lr": 1e-3, "side_lr": rate} for rate in (5e-3, 1e-2, 2e-2)),
+        {"lr": 3e-3, "side_lr": 1e-2},
         {"lr": 1e-3, "side_lr": 1e-2, "settings": {"wiring": "paper"}},
         {"lr": 1e-3, "side_lr": 1e-2, "settings": {"train_bias": "true"}},
-        {"lr": 1e-3, "side_lr": 1e-2, "settings": {"norm": "group"}},
-        {"lr": 1e-3, "side_lr": 1e-2, "settings": {"weight_standard": "false"}},
         {"lr": 1e-3, "side_lr": 1e-2, "label_smoothing": 0.1},
     ],
 }

@@ -9,9 +9,12 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from edgewise.core.errors import EdgewiseError
 
@@ -31,14 +34,31 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise _explained(error, path) from error
+    except SafetensorError as error:
+        raise _explained(_system_error(error), path) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Atomically write ``content``."""
+    write_atomically(path, lambda part: _write_all(part, content))
+
+
 def write_text(path: Path, text: str) -> None:
-    """Atomically write UTF-8 text."""
-    write_atomically(path, lambda part: _write_all(part, text.encode()))
+    """Atomically write UTF-8 text; bytes of a file name that are not UTF-8 appear as ``\\udcNN``."""
+    write_atomically(path, lambda part: _write_all(part, text.encode(errors="backslashreplace")))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add one line of text to ``path``, a log: what is there stays, a cut last line does no harm."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as handle:
+            handle.write(line + "\n")
+    except OSError as error:
+        raise _explained(error, path) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -81,6 +101,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _system_error(error: SafetensorError) -> OSError:
+    # safetensors reports a full disk as its own error; the number is only in the text
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+
+
 def _explained(error: OSError, path: Path) -> EdgewiseError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return EdgewiseError(
@@ -88,5 +114,7 @@ def _explained(error: OSError, path: Path) -> EdgewiseError:
             "free some space and repeat the command with --resume."
         )
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return EdgewiseError(f"{path.parent} cannot be written to ({error.strerror}). Choose another folder with --out.")
+        return EdgewiseError(
+            f"{path.parent} cannot be written to ({error.strerror}). Choose another folder with --out."
+        )
     return EdgewiseError(f"{path} could not be written: {error.strerror or error}.")

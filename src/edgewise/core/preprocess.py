@@ -1,5 +1,6 @@
 """How a photo becomes a network's input: stated once, carried in every artifact."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +37,9 @@ class Preprocess:
             size, mean, std = int(value["size"]), tuple(map(float, value["mean"])), tuple(map(float, value["std"]))
         except (KeyError, TypeError, ValueError) as error:
             raise EdgewiseError(f"The preprocessing {value!r} is incomplete: it needs size, mean and std.") from error
-        if not 8 <= size <= 4096 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise EdgewiseError(f"The preprocessing {value!r} is out of range: size 8..4096, three means, three stds > 0.")
+        finite = all(map(math.isfinite, (*mean, *std)))
+        if not 8 <= size <= 4096 or len(mean) != 3 or len(std) != 3 or not finite or min(std) <= 0:
+            raise EdgewiseError(
+                f"The preprocessing {value!r} is out of range: size 8..4096, three means, three stds > 0."
+            )
         return cls(size, mean, std)

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from edgewise.core.errors import EdgewiseError, UsageError
-from edgewise.core.files import read_json, write_json, write_text
+from edgewise.core.files import append_line, read_json, write_json, write_text
 
 RECORD_SCHEMA = "edgewise-record-1"
 
@@ -73,7 +73,7 @@ class RunFolder:
             raise UsageError(f"{self.root} is a file; --out names the folder of the run.")
         used = self.root.is_dir() and any(p.suffix != ".part" for p in self.root.iterdir())
         if resume and used:
-            self._check_same(config)
+            self._check_same(yaml.safe_load(text))
             return
         if used:
             raise UsageError(
@@ -114,9 +114,7 @@ class RunFolder:
 
     def say(self, line: str) -> None:
         """Append one line with the time of day to ``log.txt``."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "a", encoding="utf-8") as handle:
-            handle.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        append_line(self.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}")
 
     def _check_same(self, config: Mapping[str, Any]) -> None:
         if not self.config.exists():
@@ -125,4 +123,6 @@ class RunFolder:
         changed = [key for key in dict.fromkeys([*before, *config]) if before.get(key) != config.get(key)]
         if changed:
             rows = "; ".join(f"{key} was {before.get(key)!r} and is now {config.get(key)!r}" for key in changed)
-            raise UsageError(f"The run in {self.root} was started with other settings: {rows}. Repeat the first command.")
+            raise UsageError(
+                f"The run in {self.root} was started with other settings: {rows}. Repeat the first command."
+            )

@@ -9,5 +9,5 @@ import numpy as np
 
 def derive(seed: int, *coordinates: int) -> int:
     """A 63-bit seed for the stream at ``coordinates`` (whole numbers >= 0)."""
-    words = np.random.SeedSequence([seed, *coordinates]).generate_state(2, np.uint32)
+    words = np.random.SeedSequence(seed, spawn_key=coordinates).generate_state(2, np.uint32)
     return (int(words[0]) << 31) ^ int(words[1])

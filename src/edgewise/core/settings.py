@@ -5,6 +5,7 @@ fault at once, in the spelling the user typed.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,7 @@ def setting(
     choices: Sequence[str] | None = None,
 ) -> Any:
     """A dataclass field with its help and its range (both ends included)."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
-    )
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
 def check(settings: Any) -> None:
@@ -37,11 +36,15 @@ def check(settings: Any) -> None:
         if choices and value not in choices:
             faults.append(f"{field.name} is {value!r}; choose one of {', '.join(map(str, choices))}")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            below = low is not None and not value >= low
-            above = high is not None and not value <= high
-            if below or above or value != value:
-                limits = f"from {low:g} to {high:g}" if low is not None and high is not None else (
-                    f"at least {low:g}" if low is not None else f"at most {high:g}"
+            below = low is not None and value < low
+            above = high is not None and value > high
+            if not math.isfinite(value):
+                faults.append(f"{field.name} is {value!r}; it must be a finite number")
+            elif below or above:
+                limits = (
+                    f"from {low:g} to {high:g}"
+                    if low is not None and high is not None
+                    else (f"at least {low:g}" if low is not None else f"at most {high:g}")
                 )
                 faults.append(f"{field.name} is {value!r}; it must be {limits}")
     if faults:

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.core.progress import Listener, Silent
-from edgewise.data.folder import open_labelled
-from edgewise.data.loader import default_workers
-from edgewise.data.sets import ImageSet
+from edgewise.data.workers import default_workers
+from edgewise.data.sets import ImageSet, open_labelled
 from edgewise.data.verify import verify
 from edgewise.jobs.opening import Opened, open_artifact
 from edgewise.train.classify import predict

@@ -14,7 +14,7 @@ from edgewise.core.units import megabytes
 from edgewise.cost import cost
 from edgewise.cost.resident import forget_highest, highest_resident, resident
 from edgewise.data import open_data
-from edgewise.data.loader import default_workers
+from edgewise.data.workers import default_workers
 from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import Augment
 from edgewise.data.verify import verify

@@ -11,7 +11,7 @@ import torch
 from edgewise.adapt import Adapted
 from edgewise.core.artifacts import write_manifest, write_tensors
 from edgewise.core.errors import EdgewiseError
-from edgewise.core.files import write_atomically
+from edgewise.core.files import write_bytes
 from edgewise.core.runs import RunFolder
 from edgewise.data.images import open_image
 from edgewise.data.sets import ImageSet, Sample
@@ -42,11 +42,10 @@ def evaluate_run(model: Adapted, images: ImageSet, folder: RunFolder, workers: i
     mistakes = []
     for number, (row, guess, confidence) in enumerate(worst_mistakes(probabilities, labels, MISTAKES), 1):
         picture = folder.assets / f"mistake-{number:02d}.jpg"
-        content = thumbnail(samples[row].path)
-        write_atomically(picture, lambda part, content=content: part.write_bytes(content) and None)
+        write_bytes(picture, thumbnail(samples[row].path))
         mistakes.append(
             {
-                "file": samples[row].path.relative_to(images.root).as_posix(),
+                "file": images.name_of(samples[row].path),
                 "thumbnail": picture.relative_to(folder.root).as_posix(),
                 "truth": images.classes[labels[row]],
                 "predicted": images.classes[guess],

@@ -1,0 +1,139 @@
+"""Batches, decoded by other processes while the network works.
+
+The order of an epoch and what happens to each photo follow from (seed, epoch, position) alone:
+batches are the same to the bit whatever the number of workers, and from wherever one starts.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from edgewise.core.preprocess import Preprocess
+from edgewise.core.seeds import derive
+from edgewise.data.images import BadImage, open_image
+from edgewise.data.sets import Sample
+from edgewise.data.transforms import Augment, evaluation_image, side_needed, training_image
+from edgewise.data.workers import default_workers as default_workers
+from edgewise.data.workers import ignore_interrupts, interrupts_held, worker_died
+
+Batch = tuple[Tensor, Tensor]
+# streams of random numbers, apart from the training step's
+ORDER, VIEW = 10, 11
+
+
+def epoch_order(samples: Sequence[Sample], seed: int, epoch: int, balance: bool = False) -> tuple[int, ...]:
+    """Indices into ``samples``, shuffled for this epoch.
+
+    With ``balance`` every class takes the same number of places (to within one): photos of small
+    classes come several times, those of large classes take turns from epoch to epoch.
+    """
+    rng = np.random.default_rng(derive(seed, ORDER, epoch))
+    if not balance:
+        return tuple(rng.permutation(len(samples)).tolist())
+    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    classes = rng.permutation(np.unique(labels))
+    places = np.bincount(np.arange(len(labels)) % max(1, len(classes)), minlength=len(classes))
+    chosen = [_drawn(np.flatnonzero(labels == c), n, rng) for c, n in zip(classes, places, strict=True)]
+    return tuple(rng.permutation(np.concatenate(chosen)).tolist()) if chosen else ()
+
+
+def batches(
+    samples: Sequence[Sample],
+    order: Sequence[int],
+    batch_size: int,
+    preprocess: Preprocess,
+    augment: Augment | None,
+    seed: int,
+    epoch: int,
+    workers: int,
+    start: int = 0,
+) -> Iterator[Batch]:
+    """Photos (N, 3, S, S) uint8 and labels (N,) int64, from batch number ``start`` on.
+
+    N is ``batch_size``, less in the last batch.  ``augment=None`` gives the centre crops of
+    evaluation.  ``workers`` 0 decodes in this process; the others end with the iterator.
+
+    Raises `BadImage` when a photo cannot be decoded, `EdgewiseError` when a worker was killed.
+    """
+    decoded = _Decoded(tuple(samples), tuple(order), batch_size, preprocess, augment, seed, epoch)
+    numbers = range(start, len(decoded))
+    if workers == 0 or not numbers:
+        source: Iterable[Batch | BadImage] = map(decoded.__getitem__, numbers)
+    else:
+        source = _elsewhere(decoded, numbers, min(workers, len(numbers)))
+    for batch in source:
+        if isinstance(batch, BadImage):
+            raise batch
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Decoded(Dataset["Batch | BadImage"]):
+    """The batches of one epoch by number.  A failure is a value, so that it crosses processes whole."""
+
+    samples: tuple[Sample, ...]
+    order: tuple[int, ...]
+    batch_size: int
+    preprocess: Preprocess
+    augment: Augment | None
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, number: int) -> "Batch | BadImage":
+        first = number * self.batch_size
+        positions = range(first, min(first + self.batch_size, len(self.order)))
+        try:
+            views = [self._view(position) for position in positions]
+        except BadImage as error:
+            return error
+        labels = [self.samples[self.order[position]].label for position in positions]
+        return torch.stack(views), torch.tensor(labels, dtype=torch.int64)
+
+    def _view(self, position: int) -> Tensor:
+        path = self.samples[self.order[position]].path
+        image = open_image(path, side_needed(self.preprocess, self.augment))
+        if self.augment is None:
+            return evaluation_image(image, self.preprocess)
+        rng = np.random.default_rng(derive(self.seed, VIEW, self.epoch, position))
+        return training_image(image, self.preprocess.size, self.augment, rng)
+
+
+def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Iterator["Batch | BadImage"]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "suggested max number of worker": the user chose the number
+        loader = DataLoader(
+            decoded,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=ignore_interrupts,
+            generator=torch.Generator(),  # else the loader draws from torch's global random numbers
+        )
+        with interrupts_held():
+            source = iter(loader)
+    try:
+        yield from source
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise worker_died(error) from error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _drawn(rows: "np.ndarray[tuple[int], np.dtype[np.int64]]", number: int, rng: np.random.Generator) -> list[int]:
+    """``number`` of ``rows``, each equally often to within one."""
+    rounds = [rng.permutation(rows) for _ in range(-(-number // len(rows)))]
+    return np.concatenate(rounds)[:number].tolist() if rounds else []

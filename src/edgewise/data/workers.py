@@ -1,0 +1,42 @@
+"""Processes that decode photos: how many, and how they stay quiet when the user presses Ctrl-C."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgewise.core.errors import EdgewiseError
+
+
+def default_workers() -> int:
+    """Half the processors, at most 4: the other half trains.  0 (decode in place) on a single one."""
+    # containers and taskset give a process fewer processors than the machine has
+    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(4, processors // 2)
+
+
+def ignore_interrupts(worker: int = 0) -> None:
+    """To run first in a worker: Ctrl-C is for the process that started it, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C back while workers start, until they ignore it; it is delivered afterwards."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def worker_died(error: Exception) -> EdgewiseError:
+    """The error for a worker that was killed from outside, most often for want of memory."""
+    return EdgewiseError(
+        "A process that decodes photos was ended by the system, most often because memory ran out "
+        f"({str(error).splitlines()[0]}). Repeat with --workers 0, which decodes without further processes."
+    )
