@@ -3,8 +3,8 @@
     python recipes/choose_defaults.py --shared DIR --state DIR
 
 MobileNetV2 0.35 at 128 px, batch 8, 6 epochs; a fifth of every class of the training part is the
-validation set; the test parts are not looked at here.  Every arm runs on all three sets and the
-arm with the highest mean validation accuracy is the default.
+validation set, and test accuracies are not looked at here.  Every arm runs on all three sets and
+the arm with the highest mean validation accuracy is the default.
 """
 
 import argparse
@@ -16,17 +16,17 @@ from typing import Any
 from grid import Job, mean_std, run_grid
 
 SETS = ("signdigits", "flowers5", "cifar10")
+# Rep-Net's two wirings were within a photo of each other after one seed, so they got three.
+TIED = {"lr": 1e-3, "side_lr": 1e-2}
 ARMS: dict[str, list[dict[str, Any]]] = {
     "last": [{"lr": rate} for rate in (1e-3, 3e-3)],
     "bn": [{"lr": rate} for rate in (1e-3, 3e-3)],
     "bias": [{"lr": head, "side_lr": rate} for head, rate in ((1e-3, 1e-3), (1e-3, 3e-3), (3e-3, 3e-3))],
-    "full": [{"lr": 1e-3, "side_lr": rate} for rate in (1e-4, 3e-4, 1e-3)],
+    "full": [{"lr": 1e-3, "side_lr": rate} for rate in (1e-4, 3e-4)],
     "repnet": [
         *({"lr": 1e-3, "side_lr": rate} for rate in (5e-3, 1e-2, 2e-2)),
         {"lr": 3e-3, "side_lr": 1e-2},
-        {"lr": 1e-3, "side_lr": 1e-2, "settings": {"wiring": "paper"}},
-        {"lr": 1e-3, "side_lr": 1e-2, "settings": {"train_bias": "true"}},
-        {"lr": 1e-3, "side_lr": 1e-2, "label_smoothing": 0.1},
+        {**TIED, "settings": {"wiring": "paper"}},
     ],
 }
 
@@ -35,30 +35,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tools/")
     parser.add_argument("--state", type=Path, required=True, help="where unpacked sets and finished jobs are kept")
-    parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
-    arms = [(method, arm) for method, choices in ARMS.items() for arm in choices]
-    jobs = [
-        Job(data, 0.35, method, seed, val_fraction=0.2, **arm)
-        for seed in range(args.seeds)
-        for method, arm in arms
-        for data in SETS
-    ]
-    rows = run_grid(jobs, args.shared, args.state)
+    jobs = {
+        (method, number): [
+            Job(data, 0.35, method, seed, val_fraction=0.2, **arm)
+            for seed in range(3 if TIED.items() <= arm.items() else 1)
+            for data in SETS
+        ]
+        for method, arms in ARMS.items()
+        for number, arm in enumerate(arms)
+    }
+    flat = [job for own in jobs.values() for job in own]
+    rows = {job.key: row for job, row in zip(flat, run_grid(flat, args.shared, args.state), strict=True)}
     table = []
-    for method, arm in arms:
-        own = [r for j, r in zip(jobs, rows, strict=True) if (j.method, _settings(j)) == (method, _settings(Job("", 0.35, method, 0, **arm)))]
-        by_set = {data: [r["val"] for r in own if r["data"] == data] for data in SETS}
-        mean, _ = mean_std([value for values in by_set.values() for value in values])
-        table.append({"method": method, **arm, "val": {d: mean_std(v)[0] for d, v in by_set.items()}, "mean_val": round(mean, 4)})
-    for row in table:
-        print(json.dumps(row))
+    for (method, number), own in jobs.items():
+        by_set = {data: mean_std([rows[j.key]["val"] for j in own if j.data == data])[0] for data in SETS}
+        mean = sum(by_set.values()) / len(by_set)
+        arm = {"method": method, **ARMS[method][number], "seeds": len(own) // len(SETS)}
+        table.append({**arm, "val": by_set, "mean_val": round(mean, 4)})
+        print(json.dumps(table[-1]))
     out = Path(__file__).parent / "results" / f"choose_defaults_{datetime.date.today()}.json"
-    out.write_text(json.dumps({"recipe": "recipes/choose_defaults.py", "seeds": args.seeds, "arms": table}, indent=1) + "\n")
-
-
-def _settings(job: Job) -> tuple:
-    return (job.lr, job.side_lr, job.label_smoothing, tuple(sorted(job.settings.items())))
+    out.write_text(json.dumps({"recipe": "recipes/choose_defaults.py", "arms": table}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     table = arms(args.seeds)
-    by_seed = sorted((job for jobs in table.values() for job in jobs), key=lambda job: job.seed)
-    rows = {job.key: row for job, row in zip(by_seed, run_grid(by_seed, args.shared, args.state), strict=True)}
+    ordered = [job for arm in sorted(table, key=lambda arm: arm not in TARGETS) for job in table[arm]]
+    rows = {job.key: row for job, row in zip(ordered, run_grid(ordered, args.shared, args.state), strict=True)}
     result = {
         "recipe": "recipes/transfer_small.py",
         "command": f"python recipes/transfer_small.py --shared DIR --state DIR --seeds {args.seeds}",

@@ -47,7 +47,7 @@ def test_the_cache_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("EDGEWISE_CACHE", str(tmp_path))
     assert found("weights cache").fact == f"{tmp_path}: empty"
     (tmp_path / "w.safetensors").write_bytes(b"x" * 2_000_000)
-    assert found("weights cache").fact == f"{tmp_path}: 1 files, 2.00 MB"
+    assert found("weights cache").fact == f"{tmp_path}: 2.00 MB of weights"
 
 
 def test_what_is_not_installed_is_optional_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

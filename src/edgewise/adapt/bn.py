@@ -23,7 +23,7 @@ class BatchNorm:
     title: ClassVar[str] = "Norms + head"
     starts_unchanged: ClassVar[bool] = True
 
-    lr: float = setting(1e-3, "learning rate of the head and the norms", low=0)
+    lr: float = setting(3e-3, "learning rate of the head and the norms", low=0)
     side_lr: float = setting(1e-3, "not used: the norms train at lr", low=0)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ class LastLayer:
     title: ClassVar[str] = "Last layer"
     starts_unchanged: ClassVar[bool] = True
 
-    lr: float = setting(1e-3, "learning rate of the head", low=0)
+    lr: float = setting(3e-3, "learning rate of the head", low=0)
     side_lr: float = setting(1e-3, "not used: nothing but the head trains", low=0)
 
     def __post_init__(self) -> None:

@@ -6,9 +6,12 @@ convolution gets nothing before and one row after).  Weights trained with one lo
 under the other (MobileNetV2 1.0 on ImageNet photos: ten of top-1), so a weight file says which.
 """
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -72,6 +75,32 @@ class ConvNormAct(nn.Sequential):
         )
 
 
+class ConvBnAct(nn.Sequential):
+    """Convolution, batch norm and, unless ``act`` is false, ReLU6: children ``conv``, ``bn``, ``act``.
+
+    The same function as `ConvNormAct` under the names of MIT's networks.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Padding = "torch",
+        bn_eps: float = 1e-5,
+        act: bool = True,
+    ) -> None:
+        layers: dict[str, nn.Module] = {
+            "conv": conv2d(inputs, outputs, kernel, stride, groups, padding),
+            "bn": nn.BatchNorm2d(outputs, eps=bn_eps),
+        }
+        if act:
+            layers["act"] = nn.ReLU6(inplace=True)
+        super().__init__(OrderedDict(layers))
+
+
 class InvertedResidual(nn.Module):
     """MobileNetV2's block: expand 1x1, depthwise KxK, project 1x1, shortcut where shapes allow.
 
@@ -103,7 +132,16 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x) if self.shortcut else self.conv(x)
+        y: Tensor = self.conv(x)
+        return x + y if self.shortcut else y
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, the CPU's random numbers follow ``seed``; afterwards they go on as if nothing had been."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def initialise(module: nn.Module, zero_last: Sequence[nn.BatchNorm2d] = ()) -> None:

@@ -9,13 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from edgewise.backbones.blocks import (
-    ConvNormAct,
-    InvertedResidual,
-    Padding,
-    initialise,
-    make_divisible,
-)
+from edgewise.backbones.base import Family
+from edgewise.backbones.blocks import ConvNormAct, InvertedResidual, Padding, initialise, make_divisible
+from edgewise.core.preprocess import Preprocess
 
 # (expand, channels, blocks, stride of the first) per stage
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -51,4 +47,19 @@ class MobileNetV2(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(nn.functional.adaptive_avg_pool2d(self.features(x), 1), 1))
+        logits: Tensor = self.classifier(torch.flatten(nn.functional.adaptive_avg_pool2d(self.features(x), 1), 1))
+        return logits
+
+
+FAMILY = Family(
+    "mobilenet_v2",
+    MobileNetV2,
+    "MobileNetV2, any width: inverted residuals, the usual choice",
+    "Sandler et al., MobileNetV2, CVPR 2018",
+    Preprocess(224),
+    classes=1000,
+    head="classifier.1",
+    connectors=tuple(f"features.{i}" for i in (2, 4, 7, 11, 14, 17)),
+    settings={"width": 1.0, "padding": "torch", "bn_eps": 1e-5},
+    widths=(0.05, 4.0),
+)

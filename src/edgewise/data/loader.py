@@ -4,12 +4,12 @@ The order of an epoch and what happens to each photo follow from (seed, epoch, p
 batches are the same to the bit whatever the number of workers, and from wherever one starts.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -20,9 +20,10 @@ from edgewise.data.images import BadImage, open_image
 from edgewise.data.sets import Sample
 from edgewise.data.transforms import Augment, evaluation_image, side_needed, training_image
 from edgewise.data.workers import default_workers as default_workers
-from edgewise.data.workers import ignore_interrupts, interrupts_held, worker_died
+from edgewise.data.workers import ignore_interrupts, starting_workers, worker_died
 
 Batch = tuple[Tensor, Tensor]
+Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 # streams of random numbers, apart from the training step's
 ORDER, VIEW = 10, 11
 
@@ -64,18 +65,23 @@ def batches(
     decoded = _Decoded(tuple(samples), tuple(order), batch_size, preprocess, augment, seed, epoch)
     numbers = range(start, len(decoded))
     if workers == 0 or not numbers:
-        source: Iterable[Batch | BadImage] = map(decoded.__getitem__, numbers)
+        source: Iterable[Arrays | BadImage] = map(decoded.__getitem__, numbers)
     else:
         source = _elsewhere(decoded, numbers, min(workers, len(numbers)))
     for batch in source:
         if isinstance(batch, BadImage):
             raise batch
-        yield batch
+        images, labels = batch
+        yield torch.from_numpy(images), torch.from_numpy(labels)
 
 
 @dataclass(frozen=True)
-class _Decoded(Dataset["Batch | BadImage"]):
-    """The batches of one epoch by number.  A failure is a value, so that it crosses processes whole."""
+class _Decoded(Dataset["Arrays | BadImage"]):
+    """The batches of one epoch by number, in a form that crosses processes whole.
+
+    A failure is a value.  Arrays go through a pipe; tensors would go through shared memory, which
+    containers are short of, and which fails noisily when one side is interrupted.
+    """
 
     samples: tuple[Sample, ...]
     order: tuple[int, ...]
@@ -88,7 +94,7 @@ class _Decoded(Dataset["Batch | BadImage"]):
     def __len__(self) -> int:
         return -(-len(self.order) // self.batch_size)
 
-    def __getitem__(self, number: int) -> "Batch | BadImage":
+    def __getitem__(self, number: int) -> "Arrays | BadImage":
         first = number * self.batch_size
         positions = range(first, min(first + self.batch_size, len(self.order)))
         try:
@@ -96,7 +102,7 @@ class _Decoded(Dataset["Batch | BadImage"]):
         except BadImage as error:
             return error
         labels = [self.samples[self.order[position]].label for position in positions]
-        return torch.stack(views), torch.tensor(labels, dtype=torch.int64)
+        return np.stack([view.numpy() for view in views]), np.array(labels, dtype=np.int64)
 
     def _view(self, position: int) -> Tensor:
         path = self.samples[self.order[position]].path
@@ -107,9 +113,8 @@ class _Decoded(Dataset["Batch | BadImage"]):
         return training_image(image, self.preprocess.size, self.augment, rng)
 
 
-def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Iterator["Batch | BadImage"]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "suggested max number of worker": the user chose the number
+def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Iterator["Arrays | BadImage"]:
+    with starting_workers():
         loader = DataLoader(
             decoded,
             batch_size=None,
@@ -119,8 +124,7 @@ def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Iterator["Bat
             worker_init_fn=ignore_interrupts,
             generator=torch.Generator(),  # else the loader draws from torch's global random numbers
         )
-        with interrupts_held():
-            source = iter(loader)
+        source = iter(loader)
     try:
         yield from source
     except RuntimeError as error:
@@ -133,7 +137,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _drawn(rows: "np.ndarray[tuple[int], np.dtype[np.int64]]", number: int, rng: np.random.Generator) -> list[int]:
+def _drawn(rows: npt.NDArray[np.int64], number: int, rng: np.random.Generator) -> list[int]:
     """``number`` of ``rows``, each equally often to within one."""
     rounds = [rng.permutation(rows) for _ in range(-(-number // len(rows)))]
     return np.concatenate(rounds)[:number].tolist() if rounds else []

@@ -134,4 +134,5 @@ def _turned(image: Image.Image, turns: float) -> Image.Image:
 
 
 def _tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    # by numpy: torch would wake its threads for so little
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)))

@@ -11,7 +11,7 @@ from edgewise.core.progress import Listener, Silent
 from edgewise.data.found import counted, listed
 from edgewise.data.images import BadImage, open_image
 from edgewise.data.sets import ImageSet
-from edgewise.data.workers import default_workers, ignore_interrupts, interrupts_held, worker_died
+from edgewise.data.workers import default_workers, ignore_interrupts, starting_workers, worker_died
 
 SHOWN = 10
 TOGETHER = 16  # photos handed to a worker at once
@@ -58,7 +58,7 @@ def _reasons(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, str | 
         return
     pool = ProcessPoolExecutor(workers, initializer=ignore_interrupts)
     try:
-        with interrupts_held():  # map() starts the workers
+        with starting_workers():
             faults = pool.map(_fault, paths, chunksize=TOGETHER)
         yield from zip(paths, faults, strict=True)
     except BrokenProcessPool as error:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,16 +23,22 @@ def ignore_interrupts(worker: int = 0) -> None:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C back while workers start, until they ignore it; it is delivered afterwards."""
-    if os.name != "posix":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def starting_workers() -> Iterator[None]:
+    """Start workers in here.  Ctrl-C is kept back until they ignore it, and delivered afterwards.
+
+    Warnings are dropped: that there are more workers than processors (the user chose the number),
+    and, since Python 3.12, that a process with threads is forked (the workers run none of its code).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if os.name != "posix":
+            yield
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def worker_died(error: Exception) -> EdgewiseError:

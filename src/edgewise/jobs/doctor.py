@@ -71,14 +71,14 @@ def _memory() -> Check:
         return Check("memory", True, "this system does not say how much is free")
     ok = free >= MEMORY_TO_FIT
     remedy = "" if ok else "Close other programs, or use a smaller --batch-size and --image-size."
-    return Check("memory", ok, f"{megabytes(free)} free", remedy)
+    return Check("memory", ok, f"{free / 1e9:.1f} GB free", remedy)
 
 
 def _disk() -> Check:
     free = shutil.disk_usage(Path.cwd()).free
     ok = free >= DISK_TO_RUN
     remedy = "" if ok else "Free some space, or name a folder on another disk with --out."
-    return Check("disk", ok, f"{megabytes(free)} free in this folder", remedy)
+    return Check("disk", ok, f"{free / 1e9:.1f} GB free in this folder", remedy)
 
 
 def _extra(module: str) -> Check:
@@ -111,9 +111,8 @@ def _cache() -> Check:
     folder = Path(os.environ.get("EDGEWISE_CACHE", Path.home() / ".cache" / "edgewise"))
     files = [path for suffix in ("safetensors", "pth") for path in folder.glob(f"*.{suffix}")]
     total = sum(path.stat().st_size for path in files)
-    return Check(
-        "weights cache", True, f"{folder}: {len(files)} files, {megabytes(total)}" if files else f"{folder}: empty"
-    )
+    fact = f"{folder}: {megabytes(total)} of weights" if files else f"{folder}: empty"
+    return Check("weights cache", True, fact)
 
 
 def _terminal() -> Check:

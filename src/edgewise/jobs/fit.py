@@ -20,7 +20,7 @@ from edgewise.data.transforms import Augment
 from edgewise.data.verify import verify
 from edgewise.jobs.environment import environment
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
-from edgewise.jobs.results import evaluate_run, save_artifact
+from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, save_adapter
 from edgewise.report import write_report
 from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import Position, run
@@ -105,7 +105,7 @@ def train_and_save(
         "val_accuracy": place.history[place.best_epoch - 1]["val_accuracy"],
         "best_epoch": place.best_epoch,
     }
-    artifact_bytes = save_artifact(model, request.weights, metrics, images, folder)
+    adapter = save_adapter(model, folder)
     size = model.backbone.input.size
     record = {
         "kind": "fit",
@@ -116,15 +116,17 @@ def train_and_save(
         "data": _data_record(images),
         "metrics": metrics,
         "cost": cost(model, (request.batch_size, 3, size, size)).to_json(),
-        "sizes": {**sizes, "artifact_bytes": artifact_bytes, "backbone_bytes": _bytes_of(model)},
+        "sizes": {**sizes, "artifact_bytes": adapter["bytes"], "backbone_bytes": _bytes_of(model)},
         "history": place.history,
         "notes": notes,
         "mistakes": scored.mistakes,
         "seconds": round(time.monotonic() - began, 2),
     }
+    finish_artifact(model, request.weights, adapter, record, folder)
+    check_artifact(model, images, folder.artifact)
     folder.write_metrics(place.history)
     folder.write_record(record)
-    folder.say(f"finished: {metrics['split']} accuracy {metrics['accuracy']:.4f}, adapter {megabytes(artifact_bytes)}")
+    folder.say(f"finished: {metrics['split']} accuracy {metrics['accuracy']:.4f}, adapter {megabytes(adapter['bytes'])}")
     write_report(folder.root)
     return record
 

@@ -90,7 +90,12 @@ def _backbone(folder: Path, manifest: Mapping[str, Any], given: str | Path | nn.
     where = given or _found(entry, folder)
     try:
         return load(
-            entry["name"], weights=where, width=settings.get("width"), image_size=size, seed=settings.get("seed", 0)
+            entry["name"],
+            weights=where,
+            width=settings.get("width"),
+            image_size=size,
+            classes=settings.get("classes"),
+            seed=settings.get("seed", 0),
         )
     except UsageError as error:
         raise EdgewiseError(f"The backbone of {folder} cannot be opened: {error}") from error

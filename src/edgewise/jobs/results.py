@@ -1,7 +1,6 @@
 """What a finished fit leaves: scores, the worst mistakes as thumbnails, the checked artifact."""
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,44 +62,42 @@ def evaluate_run(model: Adapted, images: ImageSet, folder: RunFolder, workers: i
     return Scored(metrics, mistakes)
 
 
-def save_artifact(
-    model: Adapted,
-    weights: str | None,
-    metrics: dict[str, Any],
-    images: ImageSet,
-    folder: RunFolder,
-) -> int:
-    """Write the artifact, open it again, and demand the same logits; returns its tensors' bytes."""
-    record = model.backbone.weights
-    entry = write_tensors(folder.artifact, "adapter.safetensors", model.difference())
+def save_adapter(model: Adapted, folder: RunFolder) -> dict[str, Any]:
+    """Write the tensors that are not the backbone's; their entry for the manifest (file, sha256, bytes)."""
+    return write_tensors(folder.artifact, "adapter.safetensors", model.difference())
+
+
+def finish_artifact(
+    model: Adapted, weights: str | None, tensors: dict[str, Any], record: dict[str, Any], folder: RunFolder
+) -> None:
+    """Write the manifest and the model card around the adapter."""
+    source, metrics = model.backbone.weights, record["metrics"]
     manifest = {
         "kind": "adapter",
         "backbone": {
             "name": model.backbone.name,
             "settings": dict(model.backbone.settings),
-            "sha256": record.sha256 if record else None,
+            "sha256": source.sha256 if source else None,
             "path": weights,
             "fingerprint": model.backbone.fingerprint,
-            "licence": record.licence if record else None,
-            "source": record.source if record else None,
+            "licence": source.licence if source else None,
+            "source": source.source if source else None,
         },
         "method": {"name": model.method.name, "fields": dataclasses.asdict(model.method)},  # type: ignore[call-overload]
         "classes": list(model.classes),
         "preprocess": model.backbone.input.to_json(),
         "lean": {"frozen_bits": 32},
         "metrics": {key: metrics[key] for key in ("accuracy", "split", "n", "val_accuracy", "best_epoch")},
-        "tensors": entry,
+        "tensors": tensors,
     }
-    counts = {"train": len(images.train), "val": len(images.val), "test": len(images.test)}
-    write_manifest(folder.artifact, manifest, model_card(manifest, {"data": counts, "metrics": metrics}))
-    photos = (images.test or images.val or images.train)[:CHECKED]
-    _check_reload(model, photos, folder.artifact)
-    return int(entry["bytes"])
+    write_manifest(folder.artifact, manifest, model_card(manifest, record))
 
 
 @torch.no_grad()
-def _check_reload(model: Adapted, samples: Sequence[Sample], artifact: Path) -> None:
+def check_artifact(model: Adapted, images: ImageSet, artifact: Path) -> None:
+    """Open the artifact as a user will, and demand the very same logits on some photos."""
     preprocess = model.backbone.input
+    samples = (images.test or images.val or images.train)[:CHECKED]
     photos = [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples]
     batch = normalise(torch.stack(photos), preprocess)
     reopened = open_artifact(artifact).model

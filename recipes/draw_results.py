@@ -1,0 +1,111 @@
+"""Draw ``docs/results.svg`` and write the tables of ``docs/results.md`` from the newest results.
+
+    python recipes/draw_results.py
+
+Reads ``recipes/results`` only; every number in the page comes from a file there.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+TITLES = {
+    "signdigits": "hand signs 0–9, 1,500 photos",
+    "cifar10": "CIFAR-10, 100 a class",
+    "flowers5": "5 flowers, 900 photos",
+    "hymenoptera": "ants and bees, 244 photos",
+}
+SHOWN = {"last": "#8a8f98", "bias": "#4477aa", "repnet": "#cc6633", "full": "#228855"}
+
+
+def newest(name: str) -> Any:
+    """The latest file ``NAME_DATE.json``, or None."""
+    files = sorted((HERE / "results").glob(f"{name}_*.json"))
+    return json.loads(files[-1].read_text()) if files else None
+
+
+def draw(rows: list[dict[str, Any]], out: Path) -> None:
+    """One panel a set: mean test accuracy of every method at both widths, ± std over seeds."""
+    plt.rcParams.update({"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "edgewise"})
+    figure, panels = plt.subplots(2, 2, figsize=(7.6, 5.2), constrained_layout=True)
+    for panel, (name, title) in zip(panels.flat, TITLES.items(), strict=True):
+        for w, width in enumerate((0.35, 1.0)):
+            for m, (arm, colour) in enumerate(SHOWN.items()):
+                row = next((r for r in rows if (r["set"], r["width"], r["arm"]) == (name, width, arm)), None)
+                if row is None:
+                    continue
+                x = w * 5 + m
+                panel.errorbar(x, row["test_mean"], row["test_std"] or 0, fmt="o", color=colour, capsize=3, ms=6)
+                panel.annotate(
+                    f"{row['test_mean']:.1f}", (x, row["test_mean"]), xytext=(7, -3), textcoords="offset points", fontsize=8
+                )
+        panel.set_title(title, fontsize=10, loc="left")
+        panel.set_xticks([1.5, 6.5], ["MobileNetV2 0.35", "MobileNetV2 1.0"])
+        panel.set_xlim(-0.8, 9.4)
+        panel.margins(y=0.2)
+        panel.grid(axis="y", alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_ylabel("test accuracy, %")
+    marks = [plt.Line2D([], [], marker="o", ls="", color=colour, label=arm) for arm, colour in SHOWN.items()]
+    figure.legend(handles=marks, ncols=4, loc="outside upper center", frameon=False)
+    figure.savefig(out, metadata={"Date": None})
+
+
+def accuracy_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: one line an arm, with the prototype's number beside ours."""
+    lines = [
+        "| set | width | method | epochs | test accuracy % | prototype % | trained | adapter | kept | s |",
+        "| --- | --: | --- | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for r in rows:
+        ours = f"{r['test_mean']:.1f}" + (f" ± {r['test_std']:.1f}" if r["test_std"] is not None else "")
+        target = "" if r["target"] is None else f"{r['target']:.1f}"
+        target += f" ± {r['target_std']:.1f}" if r["target_std"] else ""
+        lines.append(
+            f"| {r['set']} | {r['width']} | {r['arm']} | {r['epochs']} | {ours} | {target} "
+            f"| {r['trainable_params']:,} | {r['artifact_bytes'] / 1e6:.2f} MB | {r['kept_mb']:.0f} MB | {r['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def defaults_table(arms: list[dict[str, Any]]) -> str:
+    """Markdown: mean validation accuracy of every arm that was tried."""
+    lines = [
+        "| method | head lr | other lr | settings | seeds | mean validation accuracy % |",
+        "| --- | --: | --: | --- | --: | --: |",
+    ]
+    for arm in arms:
+        settings = ", ".join(f"{k}={v}" for k, v in arm.get("settings", {}).items())
+        lines.append(
+            f"| {arm['method']} | {arm['lr']:g} | {arm.get('side_lr', '')} | {settings} | {arm['seeds']} "
+            f"| {100 * arm['mean_val']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def replaced(page: str, name: str, content: str) -> str:
+    """``page`` with what stands between the marks ``name`` replaced."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def main() -> None:
+    page = (DOCS / "results.md").read_text()
+    transfer, defaults = newest("transfer_small"), newest("choose_defaults")
+    draw(transfer["rows"], DOCS / "results.svg")
+    page = replaced(page, "transfer", accuracy_table(transfer["rows"]))
+    page = replaced(page, "defaults", defaults_table(defaults["arms"]))
+    (DOCS / "results.md").write_text(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""The documentation's examples are files, and they run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def test_first_fit(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, channel in (("red", 0), ("blue", 2)):
+        folder = tmp_path / "photos" / "train" / name
+        folder.mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+            pixels[..., channel] += 120
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    command = [sys.executable, str(EXAMPLES / "first_fit.py"), str(tmp_path / "photos"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "kept for backward" in done.stdout
+    assert "val photos" in done.stdout
+    assert "'label':" in done.stdout
