@@ -35,26 +35,24 @@ TARGETS = {  # (set, width, arm): test accuracy % of a throw-away prototype; +- 
 METHODS = ("last", "bias", "repnet", "full")
 
 
-def arms(seeds: int) -> dict[tuple[str, float, str], list[Job]]:
-    """Jobs by (set, width, arm), the ones with a target first."""
+def arms(seeds: int, other_seeds: int) -> dict[tuple[str, float, str], list[Job]]:
+    """Jobs by (set, width, arm): ``seeds`` for the arms with a target, ``other_seeds`` for the rest."""
+    table: dict[tuple[str, float, str], list[Job]] = {}
 
-    def jobs(data: str, width: float, method: str, **changes: Any) -> list[Job]:
-        return [Job(data, width, method, seed, **changes) for seed in range(seeds)]
+    def add(data: str, width: float, method: str, arm: str = "", **changes: Any) -> None:
+        key = (data, width, arm or method)
+        count = seeds if key in TARGETS else other_seeds
+        table[key] = [Job(data, width, method, seed, **changes) for seed in range(count)]
 
-    table = {}
-    for data, width in (("signdigits", 0.35), ("signdigits", 1.0), ("cifar10", 1.0), ("cifar10", 0.35)):
-        for method in METHODS:
-            table[data, width, method] = jobs(data, width, method)
-        table[data, width, "last 15 epochs"] = jobs(data, width, "last", epochs=15)
-    for connect in ("none", "down", "up"):
-        table["signdigits", 0.35, f"repnet connect={connect}"] = jobs(
-            "signdigits", 0.35, "repnet", settings={"connect": connect}
-        )
-    table["signdigits", 0.35, "repnet wiring=paper"] = jobs("signdigits", 0.35, "repnet", settings={"wiring": "paper"})
-    for data in ("flowers5", "hymenoptera"):
+    for data in ("signdigits", "cifar10", "flowers5", "hymenoptera"):
         for width in (0.35, 1.0):
             for method in METHODS:
-                table[data, width, method] = jobs(data, width, method, epochs=10 if data == "hymenoptera" else 6)
+                add(data, width, method, epochs=10 if data == "hymenoptera" else 6)
+    for data, width in (("signdigits", 0.35), ("signdigits", 1.0), ("cifar10", 1.0)):
+        add(data, width, "last", "last 15 epochs", epochs=15)
+    for connect in ("none", "down", "up"):
+        add("signdigits", 0.35, "repnet", f"repnet connect={connect}", settings={"connect": connect})
+    add("signdigits", 0.35, "repnet", "repnet wiring=paper", settings={"wiring": "paper"})
     return table
 
 
@@ -91,14 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tools/")
     parser.add_argument("--state", type=Path, required=True, help="where unpacked sets and finished jobs are kept")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of the arms with a target")
+    parser.add_argument("--other-seeds", type=int, default=3, help="seeds of the other arms")
     args = parser.parse_args()
-    table = arms(args.seeds)
-    ordered = [job for arm in sorted(table, key=lambda arm: arm not in TARGETS) for job in table[arm]]
+    table = arms(args.seeds, args.other_seeds)
+    ordered = [job for arm in sorted(table, key=lambda arm: (arm not in TARGETS, arm[0] != "signdigits")) for job in table[arm]]
     rows = {job.key: row for job, row in zip(ordered, run_grid(ordered, args.shared, args.state), strict=True)}
     result = {
         "recipe": "recipes/transfer_small.py",
-        "command": f"python recipes/transfer_small.py --shared DIR --state DIR --seeds {args.seeds}",
+        "command": f"python recipes/transfer_small.py --shared DIR --state DIR --seeds {args.seeds} --other-seeds {args.other_seeds}",
         "protocol": "MobileNetV2, 128 px, batch 8, whole training part, last epoch on test",
         "environment": {"torch": torch.__version__, "hardware": "2-core x86-64 CPU, one thread a job"},
         "rows": summary(table, rows),

@@ -10,7 +10,7 @@ from edgewise.cli.jobs import JOBS, job
 from edgewise.cli.main import VERBS
 from edgewise.cli.options import share
 from edgewise.core.settings import parse_assignments
-from edgewise.jobs.fit import FitRequest
+from edgewise.jobs.request import FitRequest
 
 OF_THE_RUN = {"ctx", "out", "resume", "quiet", "as_json", "debug"}
 OPTIONS = inspect.signature(verb.fit).parameters

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgewise.cli.main import main
-
 from commands import edgewise, environment
+from edgewise.cli.main import main
 
 COLOURS = {"blue [sky]": (40, 60, 200), "green": (50, 170, 60), "rot": (200, 50, 40)}
 NETWORK = ("--backbone", "pocket", "--weights", "none", "--image-size", "32", "--workers", "0")

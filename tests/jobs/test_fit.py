@@ -42,7 +42,7 @@ def test_leaves_the_whole_run_folder(run, photos):
     assert record["data"]["counts"]["test"] == {"square": 8, "stripe": 8}
     assert record["data"]["val"] == 6
     assert record["sizes"]["artifact_bytes"] == (out / "artifact" / "adapter.safetensors").stat().st_size
-    rows = list(csv.DictReader((out / "metrics.csv").open()))
+    rows = list(csv.DictReader((out / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert (config["method"], config["lr"], config["settings"]["connect"]) == ("repnet", 1e-3, "dual")

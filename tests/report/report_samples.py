@@ -160,7 +160,9 @@ def drawn(index: int, pixels: int) -> Image.Image:
         image = Image.new("L", (8, 8))
         image.putdata([draw.randrange(256) if 1 < spot % 8 < 6 else 0 for spot in range(64)])
         return image.resize((pixels, pixels), Image.Resampling.BICUBIC)
-    image = Image.new("RGB", (pixels, pixels), (draw.randrange(40, 90), draw.randrange(90, 140), draw.randrange(40, 80)))
+    image = Image.new(
+        "RGB", (pixels, pixels), (draw.randrange(40, 90), draw.randrange(90, 140), draw.randrange(40, 80))
+    )
     pen = ImageDraw.Draw(image)
     colour = (draw.randrange(180, 256), draw.randrange(60, 220), draw.randrange(60, 220))
     for step in range(9):

@@ -16,7 +16,9 @@ def environment(*before: Path) -> dict[str, str]:
     return {**own, "PYTHONPATH": paths, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80", "OMP_NUM_THREADS": "1"}
 
 
-def edgewise(folder: Path, *arguments: str, before: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+def edgewise(
+    folder: Path, *arguments: str, before: tuple[Path, ...] = (), limit: float = 170
+) -> subprocess.CompletedProcess[str]:
     """``edgewise ARGUMENTS`` in ``folder``: its exit status, output and errors."""
     return subprocess.run(
         [sys.executable, "-m", "edgewise", *arguments],
@@ -24,5 +26,5 @@ def edgewise(folder: Path, *arguments: str, before: tuple[Path, ...] = ()) -> su
         env=environment(*before),
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=limit,
     )

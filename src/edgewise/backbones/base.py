@@ -26,9 +26,9 @@ class Backbone:
     ``module`` maps images (N, 3, H, W) to logits (N, classes); ``settings`` (plain JSON values)
     rebuild it together with ``name`` and the weights; ``head`` is the dotted name of the
     ``nn.Linear`` whose output the logits are; ``fingerprint`` is the digest of its tensors
-    (``num_batches_tracked`` left out, and a random head beside weights from a file).  ``classes`` is None where nobody said what the outputs
-    mean, ``weights`` where there is no file behind them.  ``notes`` are sentences for the user:
-    what was assumed, what is random.
+    (``num_batches_tracked`` left out, and a random head beside weights from a file).  ``classes``
+    is None where nobody said what the outputs mean, ``weights`` where there is no file behind
+    them.  ``notes`` are sentences for the user: what was assumed, what is random.
     """
 
     module: nn.Module

@@ -42,7 +42,8 @@ def demo(
         return
     show_comparison(record["rows"])
     say(
-        "Trained: parameters that learn. Kept: memory held for the backward pass of one step.",
+        "Accuracy: on test pictures no method saw. Trained: parameters that learn.",
+        "Kept: memory held for the backward pass of one step.",
         f"Report: {folder / 'report.html'}",
     )
     next_commands("edgewise fit photos/ --weights FILE")
@@ -51,7 +52,7 @@ def demo(
 def show_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
     """One line a method, cheapest first as the job gives them."""
     show_table(
-        ["Method", "Test accuracy", "Trained", "Adapter", "Kept", "Time"],
+        ["Method", "Accuracy", "Trained", "Adapter", "Kept", "Time"],
         [
             [
                 row["label"],

@@ -42,7 +42,7 @@ def diagnose() -> tuple[Check, ...]:
         _threads,
         _memory,
         _disk,
-        *(lambda module=module: _extra(module) for module in EXTRAS),  # type: ignore[misc]
+        *(lambda module=module: _extra(module) for module in EXTRAS),
         _torchvision,
         _compiler,
         _cache,

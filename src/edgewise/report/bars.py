@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
 
-WIDTH, ROW, MOST_NAME = 460, 26, 160
+WIDTH, ROW, MOST_NAME = 400, 26, 140
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,15 @@ def bars(title: str, rows: Sequence[Bar], named: str = "") -> str:
         if row.share is not None:
             length = max(room * row.share, 2.0 if row.share else 0.0)
             lengths = tag("rect", x=gutter, y=y + 8, width=room, height=10, rx=5, class_="track") + (
-                tag("rect", x=gutter, y=y + 8, width=length, height=10, rx=min(5.0, length / 2), class_=f"bar t{row.tone}")
+                tag(
+                    "rect",
+                    x=gutter,
+                    y=y + 8,
+                    width=length,
+                    height=10,
+                    rx=min(5.0, length / 2),
+                    class_=f"bar t{row.tone}",
+                )
                 if length
                 else ""
             )

@@ -97,7 +97,9 @@ def _backbone(backbone: Section) -> str:
         rows.append(("weights", (PureWindowsPath(path) if "\\" in path else PurePosixPath(path)).name))
     sha256 = backbone.raw("sha256")
     rows.append(("sha256 of the weights", "none: the weights were random" if sha256 is None else str(sha256)))
-    rows.append(("licence of the weights", licence if isinstance(licence, str) and licence else "not stated in the file"))
+    rows.append(
+        ("licence of the weights", licence if isinstance(licence, str) and licence else "not stated in the file")
+    )
     return f"## Backbone\n\n{_table(rows)}"
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgewise.report.scale import Linear, steps
 from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
 
-WIDTH, HEIGHT = 460, 280
-TOP, BOTTOM = 16, 42
+WIDTH, HEIGHT = 400, 248
+TOP, BOTTOM = 24, 42
 MOST_NAME = 136
 MOST_POINTS = 300  # more than the pixels of a line would only make the page heavy
 
@@ -111,14 +112,10 @@ def _best(frame: _Frame) -> str:
     if frame.marked is None:
         return ""
     x = frame.across(frame.marked)
-    rightward = x < (frame.left + frame.right) / 2
-    return tag("path", d=f"M{x:.1f} {TOP}V{HEIGHT - BOTTOM}", class_="marker") + label(
-        x + (6 if rightward else -6),
-        HEIGHT - BOTTOM - 8,
-        f"best epoch {frame.marked:g}",
-        "muted small",
-        "start" if rightward else "end",
-    )
+    words = f"best epoch {frame.marked:g}"
+    middle = min(max(x, extent(words) / 2), WIDTH - extent(words) / 2)
+    line = tag("path", d=f"M{x:.1f} {TOP - 6}V{HEIGHT - BOTTOM}", class_="marker")
+    return line + label(middle, TOP - 11, words, "muted small", "middle")
 
 
 def _thinned(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
@@ -132,10 +129,10 @@ def _apart(heights: Sequence[float], gap: float = 16) -> list[float]:
     """Heights for the names at the lines' ends, moved so that none covers another."""
     order = sorted(range(len(heights)), key=heights.__getitem__)
     placed = list(heights)
-    for above, below in zip(order, order[1:], strict=False):
+    for above, below in pairwise(order):
         placed[below] = max(placed[below], placed[above] + gap)
     placed[order[-1]] = min(placed[order[-1]], float(HEIGHT - BOTTOM))
-    for below, above in zip(order[::-1], order[-2::-1], strict=False):
+    for below, above in pairwise(order[::-1]):
         placed[above] = min(placed[above], placed[below] - gap)
     return placed
 

@@ -147,7 +147,10 @@ def _curves(rows: list[Row]) -> str | None:
         Line(
             row.label,
             tuple(
-                (epoch.number, epoch.train_accuracy if not validated or epoch.val_accuracy is None else epoch.val_accuracy)
+                (
+                    epoch.number,
+                    epoch.train_accuracy if not validated or epoch.val_accuracy is None else epoch.val_accuracy,
+                )
                 for epoch in row.fit.history
             ),
             row.tone,

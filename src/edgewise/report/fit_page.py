@@ -37,7 +37,7 @@ def fit_page(run: Path, record: Section) -> str:
             "matrix": confusion_matrix(data.classes, results),
             "class_bars": class_bars(data.classes, results),
             "bars_left_out": max(0, len(data.classes) - MOST_BARS),
-            "confusions": confusions(data.classes, results.confusion, 8),
+            "confusions": confusions(data.classes, results.confusion, 8 if len(data.classes) <= 12 else 16),
             "mistakes": [(mistake, picture(run, mistake.thumbnail)) for mistake in shown],
             "size_bars": _size_bars(fit),
             "memory": memory_rows(fit.cost),
@@ -83,7 +83,8 @@ def class_bars(classes: tuple[str, ...], results: Results) -> str:
     known = [(name, accuracy) for name, accuracy in zip(classes, results.per_class, strict=True)]
     known.sort(key=lambda one: (one[1] is None, one[1] or 0.0, one[0]))
     rows = [
-        Bar(name, accuracy, "no images" if accuracy is None else percent(accuracy)) for name, accuracy in known[:MOST_BARS]
+        Bar(name, accuracy, "no images" if accuracy is None else percent(accuracy))
+        for name, accuracy in known[:MOST_BARS]
     ]
     return bars("Accuracy of each class", rows, "Worst first:")
 

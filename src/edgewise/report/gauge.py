@@ -5,7 +5,7 @@ from edgewise.report.page import between
 from edgewise.report.scale import Linear
 from edgewise.report.svg import figure, group, hint, label, tag
 
-WIDTH, HEIGHT, EDGE = 460, 96, 16
+WIDTH, HEIGHT, EDGE = 340, 96, 10
 
 
 def gauge(title: str, accuracy: float, low: float, high: float, guessing: float) -> str:

@@ -9,6 +9,7 @@ NAMED = 60  # up to here every class has its name beside it
 # Shares of a row up to which a cell has tint 1, 2, … 8; most shares are small or close to one.
 TINTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.75, 0.9, 1.0)
 LEGEND = 54
+FITS = 480  # wider, and a telephone could show it only unreadably small
 MOST_NAME, BESIDE = 132.0, 34  # pixels for the names, and for "truth" or "predicted" and the gaps
 
 
@@ -32,18 +33,19 @@ def matrix(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]
     head = 40.0 if flat else longest + BESIDE
     side = cell * size
     cells = _counted(classes, confusion, cell, font) if size <= COUNTED else _heat(confusion)
-    scale = "" if size <= COUNTED else f" scale({cell:g})"
+    scale, heat = ("", "") if size <= COUNTED else (f" scale({cell:g})", " heat")
     body = [
-        group(cells, transform=f"translate({gutter:g} {head:g}){scale}"),
+        group(cells, class_=f"cells{heat}", transform=f"translate({gutter:g} {head:g}){scale}"),
         tag("rect", x=gutter, y=head, width=side, height=side, class_="frame"),
         label(gutter + side / 2, 12, "predicted", "muted", "middle"),
         label(12, head + side / 2, "truth", "muted", "middle", -90),
         *_names(classes, gutter, head, cell, font, flat),
-        _legend(gutter, head + side + 16),
+        _legend(gutter, head + side + 16, heat),
     ]
     right = sum(confusion[index][index] for index in range(size))
     words = f"{right} of {sum(map(sum, confusion))} images are on the diagonal, where truth and answer agree."
-    return figure(max(gutter + side + 8, gutter + 252), head + side + LEGEND, title, words, "".join(body))
+    width = max(gutter + side + 8, gutter + 252)
+    return figure(width, head + side + LEGEND, title, words, "".join(body), "wide" if width > FITS else "sheet")
 
 
 def _cell(size: int) -> float:
@@ -73,11 +75,11 @@ def _counted(classes: Sequence[str], confusion: Sequence[Sequence[int]], cell: f
                 parts.append(box)
                 continue
             text = f"{count}" if count < 10_000 else f"{count / 1000:.0f}k"
-            middle = label(
-                (answer + 0.5) * cell, (truth + 0.5) * cell + 0.35 * font, text, f"count{strong}", "middle"
-            )
+            middle = label((answer + 0.5) * cell, (truth + 0.5) * cell + 0.35 * font, text, f"count{strong}", "middle")
             told = "recognised" if truth == answer else f"taken for {classes[answer]}"
-            parts.append(group(hint(f"{classes[truth]} {told}: {count:,} of {total:,} ({100 * share:.1f} %)"), box, middle))
+            parts.append(
+                group(hint(f"{classes[truth]} {told}: {count:,} of {total:,} ({100 * share:.1f} %)"), box, middle)
+            )
     return "".join(parts)
 
 
@@ -86,7 +88,10 @@ def _heat(confusion: Sequence[Sequence[int]]) -> str:
     paths: dict[tuple[str, int], list[str]] = {}
     for truth, row in enumerate(confusion):
         total, column = sum(row), 0
-        keys = [("right" if truth == answer else "wrong", tint(count / total if total else 0)) for answer, count in enumerate(row)]
+        keys = [
+            ("right" if truth == answer else "wrong", tint(count / total if total else 0))
+            for answer, count in enumerate(row)
+        ]
         while column < len(keys):
             end = column
             while end < len(keys) and keys[end] == keys[column]:
@@ -95,12 +100,12 @@ def _heat(confusion: Sequence[Sequence[int]]) -> str:
                 width = end - column
                 paths.setdefault(keys[column], []).append(f"M{column} {truth}h{width}v1h-{width}z")
             column = end
-    return "".join(tag("path", d="".join(parts), class_=f"{kind} h{step}") for (kind, step), parts in sorted(paths.items()))
+    return "".join(
+        tag("path", d="".join(parts), class_=f"{kind} h{step}") for (kind, step), parts in sorted(paths.items())
+    )
 
 
-def _names(
-    classes: Sequence[str], gutter: float, head: float, cell: float, font: float, flat: bool
-) -> list[str]:
+def _names(classes: Sequence[str], gutter: float, head: float, cell: float, font: float, flat: bool) -> list[str]:
     every = 1 if len(classes) <= NAMED else -(-14 // cell)
     room = gutter - BESIDE
     style = "" if font > 12 else "small"
@@ -119,11 +124,21 @@ def _names(
     return parts
 
 
-def _legend(x: float, y: float) -> str:
+def _legend(x: float, y: float, heat: str) -> str:
     parts = [label(x, y + 10, "right", "muted small"), label(x, y + 26, "wrong", "muted small")]
     for step in range(1, len(TINTS) + 1):
         for row, kind in enumerate(("right", "wrong")):
-            parts.append(tag("rect", x=x + 40 + 18 * step - 18, y=y + 16 * row, width=16, height=13, rx=2, class_=f"{kind} h{step}"))
+            parts.append(
+                tag(
+                    "rect",
+                    x=x + 40 + 18 * step - 18,
+                    y=y + 16 * row,
+                    width=16,
+                    height=13,
+                    rx=2,
+                    class_=f"{kind} h{step}",
+                )
+            )
     parts.append(label(x + 40 + 18 * len(TINTS) + 4, y + 10, "0 to 100 %", "muted small"))
     parts.append(label(x + 40 + 18 * len(TINTS) + 4, y + 26, "of its row", "muted small"))
-    return group(*parts)
+    return group(*parts, class_=f"legend{heat}")

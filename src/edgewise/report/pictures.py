@@ -33,7 +33,9 @@ def picture(run: Path, name: str, longest: int = 160) -> Picture:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except FileNotFoundError:
-        raise EdgewiseError(f"The picture {name} is missing in {run}. Was the folder copied without its assets?") from None
+        raise EdgewiseError(
+            f"The picture {name} is missing in {run}. Was the folder copied without its assets?"
+        ) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise EdgewiseError(f"The picture {name} in {run} cannot be read ({error}).") from error
     coarse = max(upright.size) <= SMALL

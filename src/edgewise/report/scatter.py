@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgewise.report.scale import Linear, Log, ratio_steps, steps
 from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
 
-WIDTH, HEIGHT = 460, 300
+WIDTH, HEIGHT = 400, 270
 LEFT, RIGHT, TOP, BOTTOM = 60, 28, 16, 46
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -59,7 +59,11 @@ def _point(
     text_x, text_y, anchor = _spot(x, y, top, bottom, extent(name), taken)
     return group(
         hint(f"{point.name}: {show_y(point.y)} ({show_y(point.low)} to {show_y(point.high)}), {show_x(point.x)}"),
-        tag("path", d=f"M{x:.1f} {top:.1f}V{bottom:.1f}M{x - 4:.1f} {top:.1f}h8M{x - 4:.1f} {bottom:.1f}h8", class_=f"whisker t{point.tone}"),
+        tag(
+            "path",
+            d=f"M{x:.1f} {top:.1f}V{bottom:.1f}M{x - 4:.1f} {top:.1f}h8M{x - 4:.1f} {bottom:.1f}h8",
+            class_=f"whisker t{point.tone}",
+        ),
         _shape(point.tone, x, y),
         label(text_x, text_y, name, f"name t{point.tone}", anchor),
     )
@@ -77,9 +81,7 @@ def _shape(tone: int, x: float, y: float) -> str:
     return tag("path", d=f"M{x:.1f} {y - 7.5:.1f}l7.5 7.5l-7.5 7.5l-7.5 -7.5z", class_=style)
 
 
-def _spot(
-    x: float, y: float, top: float, bottom: float, width: float, taken: list[Box]
-) -> tuple[float, float, str]:
+def _spot(x: float, y: float, top: float, bottom: float, width: float, taken: list[Box]) -> tuple[float, float, str]:
     """Where the name goes: the first of right, left, above and below that is free and inside."""
     places: list[tuple[float, float, str, Box]] = [
         (x + 12, y + 4, "start", (x + 12, y - 9, x + 12 + width, y + 7)),

@@ -1,6 +1,7 @@
 """SVG as text.  Every value passes through `tag`, which escapes it; colours are classes of the page's style."""
 
 from html import escape
+from typing import Literal
 from unicodedata import east_asian_width
 
 FONT = 13.5  # pixels, the largest at which the page's style sets the text of a figure
@@ -30,17 +31,26 @@ def hint(text: str) -> str:
     return tag("title", escape(text))
 
 
-def figure(width: float, height: float, title: str, description: str, body: str) -> str:
-    """A whole picture of ``width`` × ``height`` CSS pixels that shrinks to the room it gets.
+def figure(
+    width: float,
+    height: float,
+    title: str,
+    description: str,
+    body: str,
+    kind: Literal["chart", "sheet", "wide"] = "chart",
+) -> str:
+    """A whole picture of ``width`` × ``height`` units.
 
     ``title`` names it and ``description`` says in words what it shows, for those who cannot see it.
+    A ``chart`` fills the room it gets, a ``sheet`` only shrinks to it, and where a ``wide`` one does
+    not fit it is scrolled in its box.
     """
     head = tag("title", escape(title)) + tag("desc", escape(description))
     return tag(
         "svg",
         head + body,
         xmlns="http://www.w3.org/2000/svg",
-        class_="figure",
+        class_=f"figure {kind}",
         role="img",
         aria_label=f"{title}. {description}",
         viewBox=f"0 0 {_value(width)} {_value(height)}",

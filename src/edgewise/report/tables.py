@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgewise.core.units import megabytes
 from edgewise.report.fit_record import SPLITS, Data
 
 LISTED = 300  # rows of a class table; a page of thousands is nobody's reading
@@ -36,50 +37,33 @@ class Confusion:
     total: int
 
 
-@dataclass(frozen=True)
-class _Quantity:
-    key: str
-    name: str
-    unit: str
-    meaning: str
-    scale: float = 1.0
-
-
 _MEMORY = (
-    _Quantity(
-        "kept_mb",
-        "Kept",
-        "MB",
-        "held between forward and backward, without parameters, buffers and the input",
-    ),
-    _Quantity(
+    ("kept_mb", "Kept", "held between forward and backward, without parameters, buffers and the input"),
+    (
         "measured_peak_mb",
         "Peak",
-        "MB",
         "highest live memory in a training step over the level after import; "
         "weights, input, gradients and optimizer included",
     ),
-    _Quantity(
-        "measured_rss_mb", "Resident", "MB", "highest resident size of the fresh process over its size after import"
-    ),
-    _Quantity("predicted_mb", "Predicted", "MB", "what Edgewise expects before anything runs"),
-    _Quantity("published_mb", "As published", "MB", "counted the way the method’s paper counts"),
+    ("measured_rss_mb", "Resident", "highest resident size of the fresh process over its size after import"),
+    ("predicted_mb", "Predicted", "what Edgewise expects before anything runs"),
+    ("published_mb", "As published", "counted the way the method’s paper counts"),
 )
 _WORK = (
-    _Quantity("step_ms", "One step", "ms", "median time of forward, backward and gradients, one batch"),
-    _Quantity("macs_forward", "Forward", "M", "multiply-accumulates for one image, in millions", 1e-6),
-    _Quantity("macs_backward", "Backward", "M", "multiply-accumulates of its gradients, in millions", 1e-6),
+    ("step_ms", "One step", "median time of forward, backward and gradients, one batch"),
+    ("macs_forward", "Forward", "multiply-accumulates for one image, in millions"),
+    ("macs_backward", "Backward", "multiply-accumulates of its gradients, in millions"),
 )
 
 
 def memory_rows(cost: Mapping[str, float | None]) -> list[CostRow]:
     """What a training step takes in memory, measured or not, with the definitions."""
-    return [_cost_row(quantity, cost) for quantity in _MEMORY]
+    return [_cost_row(key, name, meaning, cost[key]) for key, name, meaning in _MEMORY]
 
 
 def work_rows(cost: Mapping[str, float | None]) -> list[CostRow]:
     """What a training step takes in time and arithmetic, measured or not."""
-    return [_cost_row(quantity, cost) for quantity in _WORK]
+    return [_cost_row(key, name, meaning, cost[key]) for key, name, meaning in _WORK]
 
 
 def class_rows(data: Data, per_class: Sequence[float | None]) -> list[ClassRow]:
@@ -99,14 +83,9 @@ def confusions(classes: Sequence[str], confusion: Sequence[Sequence[int]], most:
     return sorted(found, key=lambda one: (-one.count, -one.count / one.total, one.truth, one.answer))[:most]
 
 
-def _cost_row(quantity: _Quantity, cost: Mapping[str, float | None]) -> CostRow:
-    value = cost[quantity.key]
-    return CostRow(
-        quantity.name, None if value is None else _amount(value * quantity.scale, quantity.unit), quantity.meaning
-    )
-
-
-def _amount(value: float, unit: str) -> str:
-    """Three figures or so: ``"2,140 MB"``, ``"21.3 MB"``, ``"0.02 MB"``."""
-    size = abs(value)
-    return f"{value:,.0f} {unit}" if size >= 1000 else f"{value:.1f} {unit}" if size >= 1 or not size else f"{value:.2g} {unit}"
+def _cost_row(key: str, name: str, meaning: str, value: float | None) -> CostRow:
+    if value is None:
+        return CostRow(name, None, meaning)
+    if key.endswith("_mb"):
+        return CostRow(name, megabytes(1e6 * value), meaning)
+    return CostRow(name, f"{value:,.1f} ms" if key.endswith("_ms") else f"{value / 1e6:,.1f} M", meaning)
