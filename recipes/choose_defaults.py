@@ -45,7 +45,7 @@ def main() -> None:
         for method, arms in ARMS.items()
         for number, arm in enumerate(arms)
     }
-    flat = [job for own in jobs.values() for job in own]
+    flat = [job for own in sorted(jobs.values(), key=len, reverse=True) for job in own]
     rows = {job.key: row for job, row in zip(flat, run_grid(flat, args.shared, args.state), strict=True)}
     table = []
     for (method, number), own in jobs.items():

@@ -33,7 +33,9 @@ def newest(name: str) -> Any:
 
 def draw(rows: list[dict[str, Any]], out: Path) -> None:
     """One panel a set: mean test accuracy of every method at both widths, ± std over seeds."""
-    plt.rcParams.update({"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "edgewise"})
+    plt.rcParams.update(
+        {"font.family": "sans-serif", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "edgewise"}
+    )
     figure, panels = plt.subplots(2, 2, figsize=(7.6, 5.2), constrained_layout=True)
     for panel, (name, title) in zip(panels.flat, TITLES.items(), strict=True):
         for w, width in enumerate((0.35, 1.0)):
@@ -44,7 +46,11 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
                 x = w * 5 + m
                 panel.errorbar(x, row["test_mean"], row["test_std"] or 0, fmt="o", color=colour, capsize=3, ms=6)
                 panel.annotate(
-                    f"{row['test_mean']:.1f}", (x, row["test_mean"]), xytext=(7, -3), textcoords="offset points", fontsize=8
+                    f"{row['test_mean']:.1f}",
+                    (x, row["test_mean"]),
+                    xytext=(7, -3),
+                    textcoords="offset points",
+                    fontsize=8,
                 )
         panel.set_title(title, fontsize=10, loc="left")
         panel.set_xticks([1.5, 6.5], ["MobileNetV2 0.35", "MobileNetV2 1.0"])

@@ -80,7 +80,10 @@ def run_grid(jobs: Sequence[Job], shared: Path, state: Path, processes: int = 2)
     if todo:
         with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
             for row in pool.imap_unordered(_run, [(job, shared, state) for job in todo]):
-                print(json.dumps({k: row[k] for k in ("data", "width", "method", "seed", "val", "test", "seconds")}), flush=True)
+                print(
+                    json.dumps({k: row[k] for k in ("data", "width", "method", "seed", "val", "test", "seconds")}),
+                    flush=True,
+                )
     return [json.loads((state / "jobs" / f"{job.key}.json").read_text()) for job in jobs]
 
 

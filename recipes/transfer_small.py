@@ -93,7 +93,9 @@ def main() -> None:
     parser.add_argument("--other-seeds", type=int, default=3, help="seeds of the other arms")
     args = parser.parse_args()
     table = arms(args.seeds, args.other_seeds)
-    ordered = [job for arm in sorted(table, key=lambda arm: (arm not in TARGETS, arm[0] != "signdigits")) for job in table[arm]]
+    ordered = [
+        job for arm in sorted(table, key=lambda arm: (arm not in TARGETS, arm[0] != "signdigits")) for job in table[arm]
+    ]
     rows = {job.key: row for job, row in zip(ordered, run_grid(ordered, args.shared, args.state), strict=True)}
     result = {
         "recipe": "recipes/transfer_small.py",
@@ -105,7 +107,9 @@ def main() -> None:
     out = Path(__file__).parent / "results" / f"transfer_small_{datetime.date.today()}.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
     for row in result["rows"]:
-        print(f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']}")
+        print(
+            f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']}"
+        )
 
 
 if __name__ == "__main__":

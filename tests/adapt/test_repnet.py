@@ -34,10 +34,10 @@ def test_six_modules_as_published_on_mobilenet_v2():
 
 
 def test_weights_do_not_depend_on_the_image_size():
-    shapes = [
-        {k: v.shape for k, v in adapt(load("mobilenet_v2", weights="none", image_size=s), RepNet(), TEN).side.state_dict().items()}
-        for s in (96, 224, 320)
-    ]
+    shapes = []
+    for size in (96, 224, 320):
+        model = adapt(load("mobilenet_v2", weights="none", image_size=size), RepNet(), TEN)
+        shapes.append({name: tensor.shape for name, tensor in model.side.state_dict().items()})
     assert shapes[0] == shapes[1] == shapes[2]
 
 
@@ -55,7 +55,8 @@ class Chain(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.blocks = nn.Sequential(self.Double(3, 3, 1), self.Double(3, 4, 2), self.Double(4, 4, 1), self.Double(4, 6, 2))
+        rows = ((3, 3, 1), (3, 4, 2), (4, 4, 1), (4, 6, 2))
+        self.blocks = nn.Sequential(*(self.Double(*row) for row in rows))
         self.head = nn.Linear(6, 2)
 
     def forward(self, x):

@@ -44,7 +44,8 @@ def test_a_storage_counts_once_however_often_it_is_saved():
 
 
 def test_macs_by_hand_and_the_model_comes_back():
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(32, 5))
+    convolutions = nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, groups=8)
+    model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(32, 5))
     model[0].train()
     model[1].eval()
     assert macs_forward(model, (3, 8, 8)) == 8 * 16 * 27 + 8 * 4 * 9 + 5 * 32

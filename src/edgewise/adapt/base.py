@@ -10,15 +10,13 @@ Adding a method: one file with one dataclass, one line in ``edgewise/adapt/__ini
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from edgewise.backbones import Backbone
 from edgewise.backbones.stages import Block
 from edgewise.core.surgery import digest
-
-Group = Literal["main", "side"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Adapted(nn.Module):
         self.classes = classes
         self.awake = parts.awake
         side = {f"side.{name}" for name, _ in self.side.named_parameters()}
-        self.groups: Mapping[Group, tuple[str, ...]] = {
+        self.groups: Mapping[str, tuple[str, ...]] = {
             "main": tuple(f"network.{name}" for name in parts.main),
             "side": tuple(f"network.{name}" for name in parts.side) + tuple(sorted(side)),
         }

@@ -3,6 +3,8 @@
 import io
 from pathlib import Path
 
+from PIL import Image
+
 from edgewise.data.images import open_image
 
 
@@ -15,4 +17,11 @@ def thumbnail(path: Path, side: int = 160) -> bytes:
     image.thumbnail((side, side))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def png(image: Image.Image) -> bytes:
+    """``image`` as a PNG file's bytes, pixel for pixel."""
+    out = io.BytesIO()
+    image.save(out, "PNG")
     return out.getvalue()

@@ -18,7 +18,7 @@ def default_workers() -> int:
 
 
 def ignore_interrupts(worker: int = 0) -> None:
-    """To run first in a worker: Ctrl-C is for the process that started it, which ends its workers."""
+    """To run first in a worker: Ctrl-C is for the process that started it, also where it cannot be held back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

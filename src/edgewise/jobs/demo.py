@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.adapt import METHODS
-from edgewise.core.files import write_atomically
+from edgewise.core.files import write_bytes
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.runs import RunFolder
 from edgewise.data.images import open_image
+from edgewise.data.thumbnails import png
 from edgewise.jobs.digits import write_digits
 from edgewise.jobs.environment import environment
-from edgewise.jobs.fit import FitRequest, fit_run
+from edgewise.jobs.fit import fit_run
+from edgewise.jobs.request import FitRequest
 from edgewise.report import write_report
 
 SHOWN = ("last", "bias", "repnet", "full")
@@ -75,7 +77,6 @@ def _samples(data: Path, folder: RunFolder) -> list[str]:
     for label in range(SAMPLES):
         source = sorted((data / "test" / str(label)).glob("*.png"))[0]
         picture = folder.assets / f"sample-{label:02d}.png"
-        image = open_image(source)
-        write_atomically(picture, lambda part, image=image: image.save(part, "PNG"))
+        write_bytes(picture, png(open_image(source)))
         names.append(picture.relative_to(folder.root).as_posix())
     return names

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from edgewise.core.errors import UsageError
-from edgewise.core.files import write_atomically
+from edgewise.core.files import write_bytes
+from edgewise.data.thumbnails import png
 
 SIDE, TEST_SHARE = 32, 0.3
 
@@ -30,5 +31,5 @@ def write_digits(folder: Path, seed: int = 0) -> Path:
             name = folder / ("test" if number < cut else "train") / str(label) / f"{number:03d}.png"
             pixels = (digits.images[row] * (255 / 16)).astype(np.uint8)
             picture = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-            write_atomically(name, lambda part, picture=picture: picture.save(part, "PNG"))
+            write_bytes(name, png(picture))
     return folder

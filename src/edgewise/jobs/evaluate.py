@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.core.progress import Listener, Silent
-from edgewise.data.workers import default_workers
 from edgewise.data.sets import ImageSet, open_labelled
 from edgewise.data.verify import verify
+from edgewise.data.workers import default_workers
 from edgewise.jobs.opening import Opened, open_artifact
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation

@@ -14,10 +14,10 @@ from edgewise.core.units import megabytes
 from edgewise.cost import cost
 from edgewise.cost.resident import forget_highest, highest_resident, resident
 from edgewise.data import open_data
-from edgewise.data.workers import default_workers
 from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import Augment
 from edgewise.data.verify import verify
+from edgewise.data.workers import default_workers
 from edgewise.jobs.environment import environment
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
 from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, save_adapter
@@ -126,7 +126,9 @@ def train_and_save(
     check_artifact(model, images, folder.artifact)
     folder.write_metrics(place.history)
     folder.write_record(record)
-    folder.say(f"finished: {metrics['split']} accuracy {metrics['accuracy']:.4f}, adapter {megabytes(adapter['bytes'])}")
+    folder.say(
+        f"finished: {metrics['split']} accuracy {metrics['accuracy']:.4f}, adapter {megabytes(adapter['bytes'])}"
+    )
     write_report(folder.root)
     return record
 

@@ -54,7 +54,8 @@ class SideModule(nn.Module):
         for layer, channels in ((self.conv1, middle), (self.conv2, outputs)):
             nn.init.normal_(layer.weight, 0, math.sqrt(2 / (layer.kernel_size[0] ** 2 * channels)))
         if zero:
-            nn.init.zeros_(self.norm2.weight)
+            for scale in (p for name, p in self.norm2.named_parameters() if name == "weight"):
+                nn.init.zeros_(scale)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         pool = min(self.pool, *x.shape[-2:])

@@ -21,7 +21,8 @@ class Bar:
 
 def bars(title: str, rows: Sequence[Bar], named: str = "") -> str:
     """``rows`` from top to bottom; ``named`` says in words what the lengths are."""
-    gutter = min(float(MOST_NAME), max(extent(row.name) for row in rows)) + 10
+    names = min(float(MOST_NAME), max(extent(row.name) for row in rows))
+    gutter = names + 10
     text = max(extent(row.text) for row in rows) + 14
     room = WIDTH - gutter - text
     parts = []
@@ -46,7 +47,7 @@ def bars(title: str, rows: Sequence[Bar], named: str = "") -> str:
         parts.append(
             group(
                 hint(row.note or f"{row.name}: {row.text}"),
-                label(gutter - 10, y + 17, clipped(row.name, gutter - 10), "", "end"),
+                label(gutter - 10, y + 17, clipped(row.name, names), "", "end"),
                 lengths,
                 label(WIDTH, y + 17, row.text, "value", "end"),
             )

@@ -1,47 +1,22 @@
 """The model card: ``README.md`` beside an adapter, for whoever finds the folder later."""
 
 import re
-from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgewise.core.units import percent
-from edgewise.report.fit_record import SPLITS, Fit, read_fit
+from edgewise.report.fit_record import SPLITS, Data, read_data
+from edgewise.report.intervals import wilson
 from edgewise.report.section import Section, printable
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
 
-
-def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
-    """Markdown for ``RUN/artifact/README.md`` from ``artifact.json`` and, where there is one, ``record.json``.
-
-    It counts the training images and never names one.  Raises `EdgewiseError` naming the key that is missing.
-    """
-    parts = Section(artifact, "", "artifact.json")
-    backbone, method = parts.section("backbone"), parts.section("method")
-    classes = parts.texts("classes")
-    fit = read_fit(Section(record, "", "record.json")) if record is not None else None
-    blocks = [
-        f"# {_plain(method.text('name'))} adapter for {_plain(backbone.text('name'))}, {len(classes):,} classes",
-        f"An {_plain(parts.text('kind'))} made by [Edgewise](https://pypi.org/project/edgewise/): the tensors in which "
-        "an adapted image classifier differs from its backbone. Without the backbone’s weights it does nothing.",
-        _how_to_use(),
-        _accuracy(fit, parts.section("metrics")),
-        "## Classes\n\n" + "\n".join(f"{index}. {_plain(name)}" for index, name in enumerate(classes)),
-        _training_data(fit),
-        _backbone(backbone),
-        f"## Method\n\n{_table([('name', method.text('name')), *method.section('fields').settings()])}",
-        f"## Preprocessing\n\n{_table([*parts.section('preprocess').settings()])}\n\n"
-        "The shorter side is scaled to `resize`, the centre `crop` is cut out, and every channel becomes "
-        "(x / 255 − mean) / std.",
-        f"## Storage\n\n{_table([*parts.section('lean').settings()])}",
-        _limits(classes),
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _how_to_use() -> str:
-    return """## Use
+_FAIRNESS = {
+    "test": "The test images chose nothing.",
+    "val": "There was no test set: the validation images also chose the best epoch, so this is a little too good.",
+    "train": "There was neither a test nor a validation set: these images are those it learned from.",
+}
+_USE = """## Use
 
 RUN is the folder of the run, the one that holds `artifact/`.
 
@@ -56,71 +31,81 @@ print(ew.open("RUN").predict("photo.jpg"))
 ```"""
 
 
-def _accuracy(fit: Fit | None, metrics: Section) -> str:
-    if fit is None:
-        rows = [(name, value) for name, value in metrics.settings()]
-        said = _table(rows) if rows else "Not recorded."
-        return f"## Accuracy\n\n{said}"
-    results = fit.results
-    low, high = results.interval
-    where = "test" if results.split == "test" else "validation"
-    fair = (
-        "The test images chose nothing."
-        if results.split == "test"
-        else "There was no test set: the validation images also chose the best epoch, so this is a little too good."
-    )
+def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
+    """Markdown for ``RUN/artifact/README.md`` from ``artifact.json`` and, where there is one, ``record.json``.
+
+    It counts the training images and never names one.  Raises `EdgewiseError` naming the key that is missing.
+    """
+    parts = Section(artifact, "", "artifact.json")
+    backbone, method, classes = parts.section("backbone"), parts.section("method"), parts.texts("classes")
+    data = None if record is None else read_data(Section(record, "", "record.json").section("data"))
+    blocks = [
+        f"# {_plain(method.text('name'))} on {_plain(backbone.text('name'))}, {len(classes):,} classes",
+        f"Made by Edgewise (kind: {_plain(parts.text('kind'))}). These are the tensors in which an adapted image "
+        "classifier differs from its backbone; without the backbone’s weights they do nothing.",
+        _USE,
+        _accuracy(parts.section("metrics")),
+        "## Classes\n\n" + "\n".join(f"{index}. {_plain(name)}" for index, name in enumerate(classes)),
+        *([] if data is None else [_training_data(data)]),
+        _backbone(backbone),
+        "## Method\n\n" + _table([("name", method.text("name")), *method.section("fields").settings()]),
+        "## Preprocessing\n\n" + _table(list(parts.section("preprocess").settings())),
+        "The shorter side is scaled to `resize`, the centre `crop` is cut out, and every channel becomes "
+        "(x / 255 − mean) / std.",
+        "## Storage of the frozen weights\n\n" + _table(list(parts.section("lean").settings())),
+        _limits(classes),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _accuracy(metrics: Section) -> str:
+    split, n, accuracy = metrics.text("split"), metrics.count("n"), metrics.share("accuracy")
+    if split not in SPLITS:
+        raise metrics.wrong("split", f"is {split!r}; it must be one of {', '.join(SPLITS)}")
+    if accuracy is None or n == 0:
+        raise metrics.wrong("accuracy", f"is {accuracy} on {n} images; it must have been measured")
+    low, high = wilson(round(accuracy * n), n)
     return (
-        f"## Accuracy\n\n**{percent(results.accuracy)}** of {results.n:,} {where} images "
-        f"(95 % interval {percent(low)} to {percent(high)}, Wilson). {fair} "
-        f"Always answering the most frequent class gives {percent(results.guessing)}."
+        f"## Accuracy\n\n**{percent(accuracy)}** of {n:,} {SPLITS[split]} images "
+        f"(95 % interval {percent(low)} to {percent(high)}, Wilson). {_FAIRNESS[split]}"
     )
 
 
-def _training_data(fit: Fit | None) -> str:
-    if fit is None:
-        return ""
-    data = fit.data
-    head = "| class | train | val | test |\n| --- | --: | --: | --: |\n"
+def _training_data(data: Data) -> str:
+    head = f"| class | {' | '.join(SPLITS.values())} |\n| --- | --: | --: | --: |"
     rows = [
         f"| {_plain(name)} | " + " | ".join(f"{data.counts[split][index]:,}" for split in SPLITS) + " |"
         for index, name in enumerate(data.classes)
     ]
     total = "| all | " + " | ".join(f"{data.sizes[split]:,}" for split in SPLITS) + " |"
-    return "## Training data\n\nNumbers of images:\n\n" + head + "\n".join([*rows, total])
+    return "\n".join(["## Data\n\nNumbers of images.\n", head, *rows, total])
 
 
 def _backbone(backbone: Section) -> str:
-    path = backbone.value.get("path")
-    licence = backbone.value.get("licence")
     rows = [("name", backbone.text("name")), *backbone.section("settings").settings()]
-    if isinstance(path, str):
-        rows.append(("weights", (PureWindowsPath(path) if "\\" in path else PurePosixPath(path)).name))
-    sha256 = backbone.raw("sha256")
-    rows.append(("sha256 of the weights", "none: the weights were random" if sha256 is None else str(sha256)))
-    rows.append(
-        ("licence of the weights", licence if isinstance(licence, str) and licence else "not stated in the file")
-    )
-    return f"## Backbone\n\n{_table(rows)}"
+    rows.append(("weights", "none given" if backbone.raw("path") is None else backbone.path("path")))
+    rows.append(("sha256 of the weights", "not known" if backbone.raw("sha256") is None else backbone.text("sha256")))
+    for name in ("licence", "source"):
+        value = backbone.value.get(name)
+        rows.append((f"{name} of the weights", str(value) if value else "not known"))
+    return "## Backbone\n\n" + _table(rows)
 
 
-def _limits(classes: list[str]) -> str:
+def _limits(classes: Sequence[str]) -> str:
     return f"""## Limits
 
-- It answers with one of its {len(classes):,} classes, whatever the photo shows: there is no answer “none of these”.
-- It classifies whole images. It finds no positions and no outlines.
+- It answers with one of its {len(classes):,} classes, whatever the photo shows; it cannot say “none of these”.
+- It classifies whole images: no positions, no outlines.
 - Its accuracy holds for images like those it was measured on; another camera, season or background can cost some.
 - Its confidence is what the network says of itself, and is not calibrated.
-- The licence of the backbone’s weights and the rights to the training photos apply to it as well."""
+- The licence of the backbone’s weights and the rights to the training photos bear on it as well."""
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    if not rows:
-        return "Nothing recorded."
-    return "| | |\n| --- | --- |\n" + "\n".join(f"| {_plain(name)} | {_plain(value)} |" for name, value in rows)
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {_plain(name)} | {_plain(value)} |" for name, value in rows)])
 
 
 def _plain(text: str) -> str:
     """``text`` on one line, read as text by every Markdown reader: no tag, table cell, link or emphasis."""
     line = " ".join(printable(text).split())
-    html = line.replace("&", "&amp;").replace("<", "&lt;")
-    return _MARKUP.sub(r"\\\1", html)
+    return _MARKUP.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))

@@ -31,7 +31,7 @@ def fit_page(run: Path, record: Section) -> str:
             "environment": [*fit.environment, *fit.seeds],
             "low": low,
             "span": between(low, high),
-            "where": {"test": "test", "val": "validation"}[results.split],
+            "where": SPLITS[results.split],
             "gauge": gauge("Accuracy and how sure it is", results.accuracy, low, high, results.guessing),
             "curves": learning_curves(fit),
             "matrix": confusion_matrix(data.classes, results),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgewise.report.intervals import wilson
 from edgewise.report.section import Section, without_folders
 
-SPLITS = ("train", "val", "test")
+SPLITS = {"train": "training", "val": "validation", "test": "test"}  # the record's word and the reader's
 COSTS = (
     "published_mb",
     "predicted_mb",
@@ -36,15 +36,23 @@ class Results:
 
     split: str
     n: int
-    accuracy: float
     best_epoch: int | None
     per_class: tuple[float | None, ...]
     confusion: tuple[tuple[int, ...], ...]
 
     @property
+    def hits(self) -> int:
+        """How many answers were right."""
+        return sum(row[index] for index, row in enumerate(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        return self.hits / self.n
+
+    @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy: (low, high)."""
-        return wilson(round(self.accuracy * self.n), self.n)
+        return wilson(self.hits, self.n)
 
     @property
     def guessing(self) -> float:
@@ -147,12 +155,11 @@ def read_data(data: Section) -> Data:
 
 def _results(metrics: Section, classes: Sequence[str]) -> Results:
     split, n, size = metrics.text("split"), metrics.count("n"), len(classes)
-    if split not in ("val", "test"):
-        raise metrics.wrong("split", f"is {split!r}; it must be 'val' or 'test'")
-    scores = {name: metrics.share(f"{name}_accuracy") for name in ("val", "test")}
-    accuracy = scores[split]
-    if accuracy is None:
-        raise metrics.wrong(f"{split}_accuracy", f"is null, although split says {split!r}")
+    if split not in SPLITS:
+        raise metrics.wrong("split", f"is {split!r}; it must be one of {', '.join(SPLITS)}")
+    for name in ("val", "test"):
+        if metrics.share(f"{name}_accuracy") is None and name == split:
+            raise metrics.wrong(f"{name}_accuracy", f"is null, although split says {name!r}")
     confusion = metrics.items("confusion")
     square = len(confusion) == size and all(isinstance(row, (list, tuple)) and len(row) == size for row in confusion)
     if not square or not all(type(count) is int and count >= 0 for row in confusion for count in row):
@@ -160,12 +167,10 @@ def _results(metrics: Section, classes: Sequence[str]) -> Results:
     images = sum(map(sum, confusion))
     if n == 0 or images != n:
         raise metrics.wrong("confusion", f"counts {images} images, and n is {n}; both must be equal and above 0")
-    per_class = metrics.section("per_class")
-    best = metrics.number_or_none("best_epoch")
+    per_class, best = metrics.section("per_class"), metrics.number_or_none("best_epoch")
     return Results(
         split=split,
         n=n,
-        accuracy=accuracy,
         best_epoch=None if best is None else metrics.count("best_epoch"),
         per_class=tuple(per_class.share(name) for name in classes),
         confusion=tuple(tuple(row) for row in confusion),

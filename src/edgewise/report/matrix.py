@@ -9,7 +9,7 @@ NAMED = 60  # up to here every class has its name beside it
 # Shares of a row up to which a cell has tint 1, 2, … 8; most shares are small or close to one.
 TINTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.75, 0.9, 1.0)
 LEGEND = 54
-FITS = 480  # wider, and a telephone could show it only unreadably small
+FITS = 440  # wider, and a telephone could show it only unreadably small
 MOST_NAME, BESIDE = 132.0, 34  # pixels for the names, and for "truth" or "predicted" and the gaps
 
 
@@ -44,7 +44,7 @@ def matrix(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]
     ]
     right = sum(confusion[index][index] for index in range(size))
     words = f"{right} of {sum(map(sum, confusion))} images are on the diagonal, where truth and answer agree."
-    width = max(gutter + side + 8, gutter + 252)
+    width = max(gutter + side + 8, gutter + 270)
     return figure(width, head + side + LEGEND, title, words, "".join(body), "wide" if width > FITS else "sheet")
 
 
@@ -107,7 +107,7 @@ def _heat(confusion: Sequence[Sequence[int]]) -> str:
 
 def _names(classes: Sequence[str], gutter: float, head: float, cell: float, font: float, flat: bool) -> list[str]:
     every = 1 if len(classes) <= NAMED else -(-14 // cell)
-    room = gutter - BESIDE
+    room = gutter - BESIDE + 0.01  # the name that set the gutter fits into it, rounding or not
     style = "" if font > 12 else "small"
     parts = []
     for index, name in enumerate(classes):

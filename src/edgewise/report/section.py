@@ -28,6 +28,13 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
+def relative(path: str) -> str:
+    """``path`` as it is, or its last part alone where it is absolute."""
+    if PureWindowsPath(path).is_absolute():
+        return PureWindowsPath(path).name
+    return PurePosixPath(path).name if PurePosixPath(path).is_absolute() else path
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of a record.  ``where`` is its dotted name (empty for the record), ``file`` names the file."""
@@ -74,10 +81,7 @@ class Section:
 
     def path(self, key: str) -> str:
         """A file as it was given, or its name alone where that was an absolute path."""
-        text = self.text(key)
-        if PureWindowsPath(text).is_absolute():
-            return PureWindowsPath(text).name
-        return PurePosixPath(text).name if PurePosixPath(text).is_absolute() else text
+        return relative(self.text(key))
 
     def number(self, key: str) -> float:
         value = self.raw(key)
@@ -110,7 +114,7 @@ class Section:
                 yield from ((f"{printable(key)}.{name}", text) for name, text in self.section(key).settings())
             elif value is not None:
                 text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-                yield printable(key), without_folders(printable(text))
+                yield printable(key), without_folders(relative(printable(text)))
 
     def wrong(self, key: str, must: str) -> EdgewiseError:
         """The error for a value that is of the right type and still cannot be."""

@@ -56,7 +56,9 @@ def read_checkpoint(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[st
             f"The checkpoint {path} was changed after it was written. Start the run again in a new folder with --out."
         )
     if state.get("schema") != SCHEMA:
-        raise EdgewiseError(f"The checkpoint {path} was written by another version ({state.get('schema')}, not {SCHEMA}).")
+        raise EdgewiseError(
+            f"The checkpoint {path} was written by another version ({state.get('schema')}, not {SCHEMA})."
+        )
     return tensors, state
 
 
