@@ -76,7 +76,8 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
         target += f" ± {r['target_std']:.1f}" if r["target_std"] else ""
         lines.append(
             f"| {r['set']} | {r['width']} | {r['arm']} | {r['epochs']} | {ours} | {target} "
-            f"| {r['trainable_params']:,} | {r['artifact_bytes'] / 1e6:.2f} MB | {r['kept_mb']:.0f} MB | {r['seconds']:.0f} |"
+            f"| {r['trainable_params']:,} | {r['artifact_bytes'] / 1e6:.2f} MB "
+            f"| {r['kept_mb']:.0f} MB | {r['seconds']:.0f} |"
         )
     return "\n".join(lines)
 

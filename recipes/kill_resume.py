@@ -4,7 +4,8 @@
 
 Each trial starts ``edgewise fit`` in a process of its own, sends SIGKILL after a random time
 between the moment the run folder appears and the time the undisturbed run took, and repeats the
-command with ``--resume``.  A kill that came after the end does not count.  Writes ``recipes/results/kill_resume_DATE.json``.
+command with ``--resume``.  A kill that came after the end does not count.  Writes
+``recipes/results/kill_resume_DATE.json``.
 """
 
 import argparse

@@ -99,7 +99,7 @@ def main() -> None:
     rows = {job.key: row for job, row in zip(ordered, run_grid(ordered, args.shared, args.state), strict=True)}
     result = {
         "recipe": "recipes/transfer_small.py",
-        "command": f"python recipes/transfer_small.py --shared DIR --state DIR --seeds {args.seeds} --other-seeds {args.other_seeds}",
+        "seeds": {"arms with a target": args.seeds, "other arms": args.other_seeds},
         "protocol": "MobileNetV2, 128 px, batch 8, whole training part, last epoch on test",
         "environment": {"torch": torch.__version__, "hardware": "2-core x86-64 CPU, one thread a job"},
         "rows": summary(table, rows),
@@ -107,9 +107,8 @@ def main() -> None:
     out = Path(__file__).parent / "results" / f"transfer_small_{datetime.date.today()}.json"
     out.write_text(json.dumps(result, indent=1) + "\n")
     for row in result["rows"]:
-        print(
-            f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']}"
-        )
+        name = f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}"
+        print(f"{name}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']}")
 
 
 if __name__ == "__main__":

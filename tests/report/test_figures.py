@@ -10,7 +10,7 @@ import pytest
 from edgewise.report.bars import Bar, bars
 from edgewise.report.curves import Line, curves
 from edgewise.report.gauge import gauge
-from edgewise.report.matrix import MOST_NAME, TINTS, matrix, tint
+from edgewise.report.matrix import BESIDE, MOST_NAME, TINTS, matrix, tint
 from edgewise.report.scatter import Point, scatter
 from edgewise.report.svg import clipped, extent, label, tag
 
@@ -158,7 +158,7 @@ def test_matrix_of_every_size(size: int) -> None:
         assert not counted
         assert covered(root) == sum(1 for row in confusion for count in row if count)
     assert len(svg) < 1_000_000
-    assert float(root.attrib["width"]) < 640 + MOST_NAME
+    assert float(root.attrib["width"]) <= MOST_NAME + BESIDE + 608
 
 
 def covered(root: ElementTree.Element) -> int:

@@ -133,7 +133,7 @@ class Adapted(nn.Module):
 
     def changing(self) -> dict[str, Tensor]:
         """Every tensor a training step may change: trained parameters and awake buffers."""
-        awake = tuple(f"network.{name}." if name else "network." for name in self.awake) + ("side.",)
+        awake = ("side.", *(f"network.{name}." if name else "network." for name in self.awake))
         buffers = {name: b for name, b in self.named_buffers() if name.startswith(awake)}
         return {**{name: p.data for name, p in self.trainable().items()}, **buffers}
 

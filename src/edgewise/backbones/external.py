@@ -95,7 +95,7 @@ def _timm(name: str, pretrained: bool, classes: int | None) -> External:
 
     if not timm.is_model(name):
         known = timm.list_models()
-        close = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+        close = get_close_matches(name.lower(), known, n=1, cutoff=0.75)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UsageError(f"timm has no network {name!r}.{hint} timm.list_models() names all {len(known)}.")
     head = {} if classes is None else {"num_classes": classes}

@@ -1,6 +1,7 @@
 """The confusion matrix, from two classes to hundreds."""
 
 from collections.abc import Sequence
+from math import ceil
 
 from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
 
@@ -9,8 +10,8 @@ NAMED = 60  # up to here every class has its name beside it
 # Shares of a row up to which a cell has tint 1, 2, … 8; most shares are small or close to one.
 TINTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.75, 0.9, 1.0)
 LEGEND = 54
-FITS = 440  # wider, and a telephone could show it only unreadably small
-MOST_NAME, BESIDE = 132.0, 34  # pixels for the names, and for "truth" or "predicted" and the gaps
+FITS = 430  # wider, and a telephone could show it only unreadably small
+MOST_NAME, BESIDE = 120.0, 34  # pixels for the names, and for "truth" or "predicted" and the gaps
 
 
 def tint(share: float) -> int:
@@ -39,7 +40,7 @@ def matrix(title: str, classes: Sequence[str], confusion: Sequence[Sequence[int]
         tag("rect", x=gutter, y=head, width=side, height=side, class_="frame"),
         label(gutter + side / 2, 12, "predicted", "muted", "middle"),
         label(12, head + side / 2, "truth", "muted", "middle", -90),
-        *_names(classes, gutter, head, cell, font, flat),
+        *_names(classes, longest, head, cell, font, flat),
         _legend(gutter, head + side + 16, heat),
     ]
     right = sum(confusion[index][index] for index in range(size))
@@ -105,9 +106,9 @@ def _heat(confusion: Sequence[Sequence[int]]) -> str:
     )
 
 
-def _names(classes: Sequence[str], gutter: float, head: float, cell: float, font: float, flat: bool) -> list[str]:
-    every = 1 if len(classes) <= NAMED else -(-14 // cell)
-    room = gutter - BESIDE + 0.01  # the name that set the gutter fits into it, rounding or not
+def _names(classes: Sequence[str], room: float, head: float, cell: float, font: float, flat: bool) -> list[str]:
+    every = 1 if len(classes) <= NAMED else ceil(14 / cell)
+    gutter = room + BESIDE
     style = "" if font > 12 else "small"
     parts = []
     for index, name in enumerate(classes):
