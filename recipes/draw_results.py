@@ -1,4 +1,4 @@
-"""Draw ``docs/results.svg`` and write the tables of ``docs/results.md`` from the newest results.
+"""Draw ``docs/results.svg`` and write the measured parts of the documentation from the newest results.
 
     python recipes/draw_results.py
 
@@ -97,6 +97,22 @@ def defaults_table(arms: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def weights_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: what every real weight file scores, and what was expected."""
+    lines = ["| file | images | top-1 % | expected % |", "| --- | --- | --: | --: |"]
+    for r in rows:
+        expected = f"{r['expected']} ± {r['within']}" if r.get("expected") else f"at least {r['at_least']:g}"
+        lines.append(f"| {r['file']} | {r['images']} ({r['n']:,}) | {r['top1']:.1f} | {expected} |")
+    return "\n".join(lines)
+
+
+def pocket_line(result: dict[str, Any]) -> str:
+    """One sentence: Pocket's test accuracy."""
+    epochs = result["settings"]["epochs"]
+    top1 = 100 * result["cifar10_test_top1"]
+    return f"Top-1 on the 10,000 CIFAR-10 test images (JPEG copy): **{top1:.1f} %** after {epochs} epochs."
+
+
 def replaced(page: str, name: str, content: str) -> str:
     """``page`` with what stands between the marks ``name`` replaced."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
@@ -106,6 +122,10 @@ def replaced(page: str, name: str, content: str) -> str:
 
 
 def main() -> None:
+    backbones = (DOCS / "backbones.md").read_text()
+    backbones = replaced(backbones, "weights", weights_table(newest("check_weights")["rows"]))
+    backbones = replaced(backbones, "pocket", pocket_line(newest("pretrain_pocket")))
+    (DOCS / "backbones.md").write_text(backbones)
     page = (DOCS / "results.md").read_text()
     transfer, defaults = newest("transfer_small"), newest("choose_defaults")
     draw(transfer["rows"], DOCS / "results.svg")

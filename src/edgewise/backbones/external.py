@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -114,6 +115,9 @@ def _timm(name: str, pretrained: bool, classes: int | None) -> External:
 
 def _hugging_face(name: str, pretrained: bool, classes: int | None) -> External:
     _need("transformers", "hf")
+    local = Path(name).is_dir()
+    if name[0] in "/.~" and not local:
+        raise UsageError(f"There is no folder {name}; hf: takes a folder, or the name of a model on the Hub.")
     ensure_torchvision()  # absent it is not missed, broken it breaks transformers
     from transformers import AutoConfig, AutoModelForImageClassification
 
@@ -129,7 +133,9 @@ def _hugging_face(name: str, pretrained: bool, classes: int | None) -> External:
     expects, notes = _processor(name, model.config.to_dict())
     names = tuple(str(model.config.id2label[i]) for i in range(model.config.num_labels))
     unnamed = all(label == f"LABEL_{i}" for i, label in enumerate(names))
-    return External(LogitsOnly(model), model, expects, None if unnamed else names, None, f"hf:{name}", notes)
+    return External(
+        LogitsOnly(model), model, expects, None if unnamed else names, None, None if local else f"hf:{name}", notes
+    )
 
 
 def _processor(name: str, config: Mapping[str, Any]) -> tuple[Preprocess, tuple[str, ...]]:

@@ -8,8 +8,8 @@ import typer
 
 from edgewise.cli.console import answer, next_commands, say, show_table, watching
 from edgewise.cli.jobs import job
-from edgewise.cli.options import Debug, Json, Quiet, Seed, command_line, next_run
-from edgewise.core.errors import EdgewiseError, InterruptedRun
+from edgewise.cli.options import Debug, Json, Quiet, Seed, command_line, newest_run, next_run, numbered_runs
+from edgewise.core.errors import InterruptedRun
 from edgewise.core.units import duration, megabytes, percent
 
 FIRST = Path("runs/demo")
@@ -22,6 +22,7 @@ def demo(
         typer.Option(metavar="DIR", help="The run folder; by default runs/demo.", rich_help_panel="Run"),
     ] = None,
     seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Finish the newest demo.", rich_help_panel="Run")] = False,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -31,12 +32,14 @@ def demo(
     Four methods side by side: accuracy, parameters, adapter, memory and time.
     It takes about three minutes on two cores and needs no internet.
     """
-    folder = out or (next_run("demo") if FIRST.exists() else FIRST)
+    folder = out or _folder(resume)
+    arguments = [word for word in ctx.obj if word != "--resume"]
     try:
         with watching(quiet, as_json) as listener:
-            record = job("demo").demo(folder, seed, command_line(ctx.obj), listener)
-    except InterruptedRun as stop:
-        raise EdgewiseError("Interrupted. The demo is short and is not resumed: start it again.") from stop
+            record = job("demo").demo(folder, seed, command_line(arguments), listener, resume)
+    except (InterruptedRun, KeyboardInterrupt) as stop:
+        again = command_line([*arguments, *([] if out else ["--out", str(folder)]), "--resume"])
+        raise InterruptedRun(f"{str(stop) or 'Interrupted.'} Finish with: {again}") from stop
     if as_json:
         answer({"run": str(folder), "rows": record["rows"]})
         return
@@ -47,6 +50,13 @@ def demo(
         f"Report: {folder / 'report.html'}",
     )
     next_commands("edgewise fit photos/ --weights FILE")
+
+
+def _folder(resume: bool) -> Path:
+    """``runs/demo``, the next number where that is taken, or the newest one to resume."""
+    if resume:
+        return newest_run("demo") if numbered_runs("demo") else FIRST
+    return next_run("demo") if FIRST.exists() else FIRST
 
 
 def show_comparison(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -19,14 +19,17 @@ SHOWN = ("last", "bias", "repnet", "full")
 EPOCHS, SAMPLES = 6, 10
 
 
-def demo(out: Path, seed: int = 0, command: str = "", listener: Listener | None = None) -> dict[str, Any]:
+def demo(
+    out: Path, seed: int = 0, command: str = "", listener: Listener | None = None, resume: bool = False
+) -> dict[str, Any]:
     """Fit every method of `SHOWN`, each a run folder inside ``out``, and compare them in one report.
 
+    With ``resume``, methods that are finished are not run again.
     Returns the record, kind ``demo``, whose ``rows`` hold what the table shows.
     """
     listener = listener or Silent()
     folder = RunFolder(out)
-    folder.create({"verb": "demo", "methods": list(SHOWN), "epochs": EPOCHS, "seed": seed}, resume=False)
+    folder.create({"verb": "demo", "methods": list(SHOWN), "epochs": EPOCHS, "seed": seed}, resume)
     listener.stage("Writing 1,797 handwritten digits as pictures")
     data = write_digits(out / "digits", seed)
     rows, last = [], {}
@@ -39,7 +42,11 @@ def demo(out: Path, seed: int = 0, command: str = "", listener: Listener | None 
             f"edgewise fit {data} --backbone pocket --method {name} --epochs {EPOCHS} --no-flip --crop-scale 0.6 "
             f"--seed {seed}"
         )
-        last = fit_run(request, out / name, command=command_of_one, listener=listener)
+        one = RunFolder(out / name)
+        if resume and one.record.exists():
+            last = one.read_record()
+        else:
+            last = fit_run(request, one.root, resume, command_of_one, listener)
         rows.append(
             {
                 "run": name,

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from edgewise.backbones.external import ensure_torchvision
+from edgewise.core.cache import cache_folder, cached_weights
 from edgewise.core.units import megabytes
 
 MEMORY_TO_FIT, DISK_TO_RUN = 1e9, 2e8
@@ -108,8 +109,7 @@ def _compiler() -> Check:
 
 
 def _cache() -> Check:
-    folder = Path(os.environ.get("EDGEWISE_CACHE", Path.home() / ".cache" / "edgewise"))
-    files = [path for suffix in ("safetensors", "pth") for path in folder.glob(f"*.{suffix}")]
+    folder, files = cache_folder(), cached_weights()
     total = sum(path.stat().st_size for path in files)
     fact = f"{folder}: {megabytes(total)} of weights" if files else f"{folder}: empty"
     return Check("weights cache", True, fact)

@@ -1,7 +1,6 @@
 """Open what a run left: find the backbone again, put the adapter on it, refuse what does not fit."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from edgewise.adapt import METHODS, Adapted, adapt
 from edgewise.backbones import Backbone, load
 from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors
+from edgewise.core.cache import cache_folder, cached_weights
 from edgewise.core.errors import EdgewiseError, UsageError, unknown
 from edgewise.core.files import sha256_of
 from edgewise.core.preprocess import Preprocess
@@ -105,11 +105,10 @@ def _found(entry: Mapping[str, Any], folder: Path) -> str | Path | None:
     path, digest = entry.get("path"), entry.get("sha256")
     if path is None or path == "none" or digest is None:
         return path
-    cache = Path(os.environ.get("EDGEWISE_CACHE", Path.home() / ".cache" / "edgewise"))
-    for candidate in (Path(path), *sorted(cache.glob("*.safetensors")), *sorted(cache.glob("*.pth"))):
+    for candidate in (Path(path), *cached_weights()):
         if candidate.is_file() and sha256_of(candidate) == digest:
             return candidate
     raise EdgewiseError(
         f"The backbone's weights are not at {path} any more (or were changed). Say where they are with "
-        f"--weights FILE, or put them into {cache}; their SHA-256 is {digest}."
+        f"--weights FILE, or put them into {cache_folder()}; their SHA-256 is {digest}."
     )
