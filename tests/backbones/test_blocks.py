@@ -3,14 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from edgewise.backbones.blocks import ConvBnAct, ConvNormAct, SameConv2d, conv2d, make_divisible, seeded
 
 
-@given(st.integers(1, 33), st.integers(1, 33), st.sampled_from([1, 3, 5, 7]), st.integers(1, 4))
+@settings(max_examples=50)
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3, 5, 7]), st.integers(1, 4))
 def test_same_padding_is_tensorflows(height, width, kernel, stride):
     """Output i sees the window that starts at ``i * stride - before``, before being the smaller half."""
     conv = SameConv2d(1, 1, kernel, stride, bias=False).double()

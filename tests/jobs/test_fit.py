@@ -237,6 +237,27 @@ def test_no_gps_or_camera_reaches_report_or_card(photos, tmp_path):
             assert not picture.getexif()
 
 
+def test_a_loss_that_explodes_stops_and_keeps_the_checkpoint(photos, tmp_path):
+    wild = request(photos, method="full", epochs=3, lr=1e30, side_lr=1e30)
+    with pytest.raises(EdgewiseError, match=r"The loss became (nan|inf) in epoch \d, batch \d \(.*\.jpg"):
+        fit_run(wild, tmp_path / "run")
+    assert not (tmp_path / "run" / "artifact").exists()
+
+
+def test_a_last_batch_of_one_photo_trains(photos, tmp_path):
+    data = tmp_path / "photos"
+    shutil.copytree(photos, data)
+    for path in sorted((data / "train" / "stripe").glob("*"))[13:]:
+        path.unlink()  # 33 photos: four batches of 8 and one of 1
+    small = request(data, method="full", backbone="mobilenet_v2", width=0.35, image_size=32, epochs=1, val_fraction=0)
+    assert fit_run(small, tmp_path / "run")["history"][0]["epoch"] == 1
+    single = request(
+        data, method="full", backbone="mobilenet_v2", width=0.35, image_size=32, epochs=1, val_fraction=0, batch_size=1
+    )
+    with pytest.raises(EdgewiseError, match="A batch of 1 photo at 32 px.*larger --batch-size"):
+        fit_run(single, tmp_path / "single")
+
+
 def test_imbalance_is_pointed_out(photos, tmp_path):
     data = tmp_path / "photos"
     shutil.copytree(photos, data)

@@ -149,24 +149,28 @@ def find_head(network: nn.Module, size: int) -> str:
 
 
 def _decides(network: nn.Module, head: nn.Linear, size: int) -> bool:
-    """Does the network's output depend on the image through ``head`` only?"""
+    """Does the network's output depend on the image through ``head`` only?
 
-    def silence(name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return torch.zeros_like(output) if module is head else output
+    With the head's answer held fixed (at one, not zero: a gate at zero would hide the rest), it must not.
+    """
 
-    return torch.equal(*(_run(network, size, silence, level) for level in (0.0, 1.0)))
+    def hold(name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return torch.ones_like(output) if module is head else output
+
+    return torch.equal(*(_run(network, size, hold, brightest) for brightest in (0.0, 1.0)))
 
 
-def _run(network: nn.Module, size: int, watch: Watch, level: float = 0.0) -> Any:
-    """The network's answer to one image of one grey level, with ``watch`` on every module."""
+def _run(network: nn.Module, size: int, watch: Watch, brightest: float = 0.0) -> Any:
+    """The network's answer to one image, a ramp from 0 to ``brightest``, with ``watch`` on every module."""
     modes = [(module, module.training) for module in network.modules()]
     handles = [m.register_forward_hook(partial(watch, name)) for name, m in network.named_modules() if name]
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
+    ramp = torch.linspace(0, brightest, size, dtype=like.dtype, device=like.device).expand(1, 3, size, size)
     try:
         network.eval()
         # A network with a step that draws random numbers must not move the user's.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return network(torch.full((1, 3, size, size), level, dtype=like.dtype, device=like.device))
+            return network(ramp.contiguous())
     except Exception as error:
         raise EdgewiseError(
             f"{type(network).__name__} could not be run on an image of {size} x {size} pixels "

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from edgewise.core.units import percent
@@ -9,7 +10,8 @@ from edgewise.report.fit_record import SPLITS, Data, read_data
 from edgewise.report.intervals import wilson
 from edgewise.report.section import Section, printable
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
+# What Markdown would read as markup: emphasis, code, links, cells; and, only at the start, lists and headings.
+_MARKUP = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|(?:^|(?<=^\d))[-+#.)](?=\s))")
 
 _FAIRNESS = {
     "test": "The test images chose nothing.",
@@ -108,4 +110,4 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 def _plain(text: str) -> str:
     """``text`` on one line, read as text by every Markdown reader: no tag, table cell, link or emphasis."""
     line = " ".join(printable(text).split())
-    return _MARKUP.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
+    return _MARKUP.sub(r"\\\1", escape(line, quote=False))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgewise.core.errors import EdgewiseError
 from edgewise.core.preprocess import Preprocess
 from edgewise.core.seeds import derive
 from edgewise.core.settings import check, setting
@@ -83,7 +84,7 @@ class ClassifyTask:
         images, labels = batch
         torch.manual_seed(derive(self.settings.seed, 1, epoch, index))
         self.model.train()
-        logits = self.model(normalise(images, self.preprocess))
+        logits = self._logits(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
         value = loss.item()
         if math.isfinite(value):
@@ -118,8 +119,23 @@ class ClassifyTask:
     def set_updates(self, updates: int) -> None:
         self.adam.steps = updates
 
+    def _logits(self, images: Tensor) -> Tensor:
+        try:
+            logits: Tensor = self.model(normalise(images, self.preprocess))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise EdgewiseError(
+                f"A batch of {len(images)} photo at {self.preprocess.size} px leaves a batch norm one value per "
+                "channel, which has no variance. Use a larger --batch-size or --image-size."
+            ) from error
+        return logits
+
     def _order(self, epoch: int) -> Sequence[int]:
-        return epoch_order(self.train, self.settings.seed, epoch, self.settings.balance)
+        order = epoch_order(self.train, self.settings.seed, epoch, self.settings.balance)
+        # One photo alone has no batch statistics: the last batch then gets the epoch's first photo too.
+        alone = len(order) % self.settings.batch_size == 1 and len(order) > 1
+        return (*order, order[0]) if alone else order
 
 
 @torch.no_grad()
