@@ -1,6 +1,7 @@
 """Weight files as they come: whole, wrapped, cut off, changed, hostile, or not there."""
 
 import collections
+import contextlib
 import os
 import pickle
 
@@ -129,10 +130,8 @@ def test_a_changed_header_is_read_or_refused(tmp_path_factory, place, value):
     """One byte before the tensors changed: never another error than ours, whatever comes out."""
     path = tmp_path_factory.mktemp("w") / "w.safetensors"
     path.write_bytes(WHOLE[:place] + bytes([value]) + WHOLE[place + 1 :])
-    try:
-        read_weights(path)
-    except EdgewiseError as error:
-        assert str(path) in str(error)
+    with contextlib.suppress(EdgewiseError):
+        assert read_weights(path).tensors
 
 
 def test_no_tensors(tmp_path):

@@ -184,6 +184,18 @@ def test_scatter_names_do_not_cover_one_another() -> None:
     assert len(places) == 4
 
 
+def test_scatter_names_stay_inside_the_picture() -> None:
+    """The demo's four methods, as they once came out: the last one's name ran over the edge."""
+    rows = [("Last layer", 1.05e4, 0.443), ("Biases + head", 4.28e4, 0.75), ("Rep-Net", 4.1e5, 0.987)]
+    rows.append(("Full fine-tuning", 1.99e6, 0.989))
+    points = [Point(name, x, y, y - 0.01, y + 0.01, tone) for tone, (name, x, y) in enumerate(rows, 1)]
+    for element in of_class(parsed(scatter("Size", points, "bytes", str, percent)), "name"):
+        x, width = float(element.attrib["x"]), extent(element.text or "")
+        left = x - {"start": 0, "middle": width / 2, "end": width}[element.attrib["text-anchor"]]
+        assert left >= 0
+        assert left + width <= 460
+
+
 def test_gauge_places_accuracy_interval_and_guess() -> None:
     root = parsed(gauge("Accuracy", 0.5, 0.4, 0.6, 0.25))
     track, bar = next(of_class(root, "track")), next(of_class(root, "bar"))

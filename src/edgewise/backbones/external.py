@@ -80,10 +80,10 @@ def ensure_torchvision() -> Literal["missing", "full", "no-ops"]:
             raise
         for module in [module for module in sys.modules if module.partition(".")[0] == "torchvision"]:
             del sys.modules[module]
-        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+        library = torch.library.Library("torchvision", "FRAGMENT")
         _KEPT.append(library)
         for operator in OPERATORS:
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision
     return "full" if torchvision.extension._has_ops() else "no-ops"
 

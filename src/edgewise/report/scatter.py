@@ -90,9 +90,11 @@ def _spot(x: float, y: float, top: float, bottom: float, width: float, taken: li
         (x, bottom + 17, "middle", (x - width / 2, bottom + 4, x + width / 2, bottom + 20)),
         (x + 12, top + 2, "start", (x + 12, top - 11, x + 12 + width, top + 5)),
         (x - 12, bottom + 2, "end", (x - 12 - width, bottom - 11, x - 12, bottom + 5)),
+        (x + 10, bottom + 21, "end", (x + 10 - width, bottom + 8, x + 10, bottom + 24)),
+        (x + 10, top - 10, "end", (x + 10 - width, top - 23, x + 10, top - 7)),
     ]
     free = [place for place in places if _inside(place[3]) and not any(_cross(place[3], box) for box in taken)]
-    text_x, text_y, anchor, box = (free or places)[0]
+    text_x, text_y, anchor, box = (free or [place for place in places if _inside(place[3])] or places)[0]
     taken.append(box)
     return text_x, text_y, anchor
 
