@@ -20,7 +20,7 @@ SETS = ("signdigits", "flowers5", "cifar10")
 # Rep-Net's two wirings were within a photo of each other after one seed, so they got three.
 TIED = {"lr": 1e-3, "side_lr": 1e-2}
 ARMS: dict[str, list[dict[str, Any]]] = {
-    "last": [{"lr": rate, "width": width} for rate in (1e-3, 2e-3, 3e-3) for width in (0.35, 1.0)],
+    "last": [{"lr": rate, "width": width} for rate in (1e-3, 2e-3, 3e-3, 5e-3) for width in (0.35, 1.0)],
     "bn": [{"lr": rate} for rate in (1e-3, 3e-3)],
     "bias": [{"lr": head, "side_lr": rate} for head, rate in ((1e-3, 1e-3), (1e-3, 3e-3), (3e-3, 3e-3))],
     "full": [{"lr": 1e-3, "side_lr": rate} for rate in (1e-4, 3e-4)],

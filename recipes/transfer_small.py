@@ -94,7 +94,11 @@ def main() -> None:
     args = parser.parse_args()
     table = arms(args.seeds, args.other_seeds)
     ordered = [
-        job for arm in sorted(table, key=lambda arm: (arm not in TARGETS, arm[0] != "signdigits")) for job in table[arm]
+        job
+        for arm in sorted(
+            table, key=lambda arm: (arm not in TARGETS, arm[2].startswith("last"), arm[0] != "signdigits")
+        )
+        for job in table[arm]
     ]
     rows = {job.key: row for job, row in zip(ordered, run_grid(ordered, args.shared, args.state), strict=True)}
     result = {

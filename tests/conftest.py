@@ -1,4 +1,4 @@
-"""What every test stands on: two threads, no colours, and the real data where it is at hand."""
+"""What every test stands on: one thread, no colours, and the real data where it is at hand."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from commands import COLOURFUL
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-torch.set_num_threads(2)
+# The networks here are small; two threads that wait for each other crawl beside a busy process.
+torch.set_num_threads(1)
 # A slow machine is not a failing property, and a failure must come back the next time.
 settings.register_profile("edgewise", deadline=None, derandomize=True)
 settings.load_profile("edgewise")
@@ -24,6 +25,7 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the processes that a test starts
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ SHARED_MODULES = {
         "family_loading",
         "loading",
         "matching",
+        "recognition",
         "stages",
         "weight_files",
         "weight_records",

@@ -11,7 +11,7 @@ from edgewise.backbones import FAMILIES, load
 from edgewise.core.surgery import digest
 
 CLASSES = ("a", "b", "c")
-SIZES = {"mobilenet_v1": 64, "mobilenet_v2": 64, "proxylessnas_mobile": 64, "mcunet": 64}
+SIZES = {"mobilenet_v1": 48, "mobilenet_v2": 48, "proxylessnas_mobile": 64, "mcunet": 48}
 WIDTHS = {"mobilenet_v1": 0.25, "mobilenet_v2": 0.35, "proxylessnas_mobile": 0.35}
 EXPECTED_METHODS = {"full", "last", "bn", "bias", "repnet"}
 EXPECTED_FAMILIES = {

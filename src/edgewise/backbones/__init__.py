@@ -5,6 +5,7 @@
 
 from edgewise.backbones.base import Backbone as Backbone
 from edgewise.backbones.base import Family as Family
+from edgewise.backbones.external import PREFIXES as PREFIXES
 from edgewise.backbones.families import FAMILIES as FAMILIES
 from edgewise.backbones.loading import load as load
 from edgewise.backbones.weights import WeightRecord as WeightRecord

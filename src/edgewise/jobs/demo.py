@@ -70,7 +70,7 @@ def demo(
         "rows": rows,
         "samples": _samples(data, folder),
         "notes": [
-            "kept memory is measured in stock PyTorch, which keeps the input of frozen layers too: "
+            "Kept memory is measured in stock PyTorch, which keeps the input of frozen layers too: "
             "a method that trains little does not yet use little memory."
         ],
     }

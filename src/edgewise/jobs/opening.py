@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.adapt import METHODS, Adapted, adapt
-from edgewise.backbones import Backbone, load
+from edgewise.backbones import FAMILIES, PREFIXES, Backbone, load
 from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors
 from edgewise.core.cache import cache_folder, cached_weights
 from edgewise.core.errors import EdgewiseError, UsageError, unknown
@@ -81,12 +81,22 @@ def load_adapter(model: Adapted, tensors: Mapping[str, Tensor], folder: Path) ->
             state[name].copy_(tensor)
 
 
+def is_own(name: str) -> bool:
+    """Is ``name`` the class of a user's module, which no name can bring back?"""
+    return name not in FAMILIES and not name.startswith(PREFIXES)
+
+
 def _backbone(folder: Path, manifest: Mapping[str, Any], given: str | Path | nn.Module | None) -> Backbone:
     entry = manifest["backbone"]
     size = Preprocess.from_json(manifest["preprocess"]).size
     settings = dict(entry["settings"])
     if isinstance(given, nn.Module):
         return load(given, image_size=size)
+    if is_own(entry["name"]):
+        raise EdgewiseError(
+            f"The adapter in {folder} was made for a module of your own, {entry['name']}: "
+            "open it in Python and give that module, ew.open(RUN, backbone=module)."
+        )
     where = given or _found(entry, folder)
     try:
         return load(

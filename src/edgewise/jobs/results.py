@@ -8,15 +8,16 @@ from typing import Any
 import torch
 
 from edgewise.adapt import Adapted
-from edgewise.core.artifacts import write_manifest, write_tensors
+from edgewise.core.artifacts import read_manifest, read_tensors, write_manifest, write_tensors
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_bytes
 from edgewise.core.runs import RunFolder
+from edgewise.core.surgery import digest
 from edgewise.data.images import open_image
 from edgewise.data.sets import ImageSet, Sample
 from edgewise.data.thumbnails import thumbnail
 from edgewise.data.transforms import evaluation_image, normalise
-from edgewise.jobs.opening import open_artifact
+from edgewise.jobs.opening import is_own, open_artifact
 from edgewise.report.card import model_card
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation, worst_mistakes
@@ -95,7 +96,15 @@ def finish_artifact(
 
 @torch.no_grad()
 def check_artifact(model: Adapted, images: ImageSet, artifact: Path) -> None:
-    """Open the artifact as a user will, and demand the very same logits on some photos."""
+    """Open the artifact as a user will, and demand the very same logits on some photos.
+
+    A module of the user's cannot be built again here; then its tensors must read back as they are.
+    """
+    if is_own(model.backbone.name):
+        saved = read_tensors(artifact, read_manifest(artifact))
+        if digest(saved) != digest(model.difference()):
+            raise EdgewiseError(f"The adapter in {artifact} does not read back as it was written. Do not use it.")
+        return
     preprocess = model.backbone.input
     samples = (images.test or images.val or images.train)[:CHECKED]
     photos = [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples]

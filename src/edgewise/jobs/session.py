@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from edgewise.adapt import Adapted
+from edgewise.backbones import Backbone
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.runs import RunFolder
@@ -65,7 +66,7 @@ def fit(
             str(data),
             backbone=backbone.name,
             width=backbone.settings.get("width"),
-            weights=backbone.weights.path if backbone.weights else None,
+            weights=_weights_of(backbone),
             method=model.method.name,
             **settings,
         )
@@ -83,6 +84,13 @@ def fit(
     train_and_save(model, images, request, folder, resume, "", listener or Silent())
     opened = Opened(model.eval(), backbone.input, model.classes, {}, folder.artifact)
     return Run(folder.root, opened)
+
+
+def _weights_of(backbone: Backbone) -> str | None:
+    """What ``--weights`` would have been."""
+    if backbone.weights is not None:
+        return backbone.weights.path
+    return "none" if "seed" in backbone.settings else None
 
 
 def open(path: str | Path, backbone: str | Path | nn.Module | None = None) -> Run:
