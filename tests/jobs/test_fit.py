@@ -91,6 +91,20 @@ def test_the_artifact_alone_can_be_carried_away(run, photos, tmp_path):
     assert evaluate(tmp_path / "elsewhere", photos)["accuracy"] == run[1]["metrics"]["test_accuracy"]
 
 
+def test_a_mistake_in_the_photos_leaves_no_folder_behind(photos, tmp_path):
+    with pytest.raises(EdgewiseError, match="There is no folder or CSV file at"):
+        fit_run(request(tmp_path / "nowhere"), tmp_path / "run")
+    data = tmp_path / "photos"
+    shutil.copytree(photos, data)
+    for path in sorted((data / "train" / "stripe").glob("*"))[:5]:
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(EdgewiseError, match="--max-bad"):
+        fit_run(request(data), tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "so that the mended command can be repeated as it is"
+    record = fit_run(request(data, epochs=1, max_bad=0.2), tmp_path / "run")
+    assert len(record["data"]["skipped"]) == 5
+
+
 def test_an_output_folder_in_use_is_left_alone(run, photos):
     before = (run[0] / "record.json").read_bytes()
     with pytest.raises(UsageError, match="is in use. Choose another with --out, or add --resume"):

@@ -62,24 +62,27 @@ class RunFolder:
         return self.root / "checkpoint"
 
     def create(self, config: Mapping[str, Any], resume: bool) -> None:
-        """Make the folder and write ``config.yaml``, or check that it is the run to resume.
+        """Make the folder and write ``config.yaml``, unless the run to resume is there already."""
+        if not self.started(config, resume):
+            write_text(self.config, _yaml(config))
+
+    def started(self, config: Mapping[str, Any], resume: bool) -> bool:
+        """Is the run with these settings there, to be resumed?  Touches nothing.
 
         A run that was killed before it could write anything is resumed by starting it.
         Raises `UsageError` when the folder already holds something and ``resume`` is false, or
         when ``resume`` is true and the settings differ from those the run was started with.
         """
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         if self.root.is_file():
             raise UsageError(f"{self.root} is a file; --out names the folder of the run.")
         used = self.root.is_dir() and any(p.suffix != ".part" for p in self.root.iterdir())
         if resume and used:
-            self._check_same(yaml.safe_load(text))
-            return
-        if used:
+            self._check_same(yaml.safe_load(_yaml(config)))
+        elif used:
             raise UsageError(
                 f"The folder {self.root} is in use. Choose another with --out, or add --resume to finish the run in it."
             )
-        write_text(self.config, text)
+        return used
 
     def read_config(self) -> dict[str, Any]:
         """The settings in ``config.yaml``."""
@@ -126,3 +129,7 @@ class RunFolder:
             raise UsageError(
                 f"The run in {self.root} was started with other settings: {rows}. Repeat the first command."
             )
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)

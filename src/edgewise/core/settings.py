@@ -27,8 +27,8 @@ def setting(
     return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
-def check(settings: Any) -> None:
-    """Raise `UsageError` naming every field whose value is out of its range."""
+def check(settings: Any, what: str = "") -> None:
+    """Raise `UsageError` naming every field of ``what`` (the class's name) whose value is out of its range."""
     faults = []
     for field in dataclasses.fields(settings):
         value, rule = getattr(settings, field.name), field.metadata
@@ -48,7 +48,7 @@ def check(settings: Any) -> None:
                 )
                 faults.append(f"{field.name} is {value!r}; it must be {limits}")
     if faults:
-        raise UsageError(f"{type(settings).__name__}: " + "; ".join(faults) + ".")
+        raise UsageError(f"{what or type(settings).__name__}: " + "; ".join(faults) + ".")
 
 
 def with_texts(settings: Settings, texts: Mapping[str, str]) -> Settings:

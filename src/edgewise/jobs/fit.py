@@ -60,9 +60,10 @@ def fit_run(
         seed=request.seed,
     )
     folder = RunFolder(out)
+    folder.started(resolved(request, method), resume)
+    images = look_at(request, listener)
     folder.create(resolved(request, method), resume)
     folder.say(f"{'resumed' if resume else 'started'}: {command or 'from Python'}")
-    images = look_at(request, listener)
     model = adapt(backbone, method, images.classes, request.seed)
     return train_and_save(model, images, request, folder, resume, command, listener)
 

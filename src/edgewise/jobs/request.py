@@ -36,7 +36,7 @@ class FitRequest:
     seed: int = setting(0, "seed of everything random", low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
-        check(self)
+        check(self, "fit")
 
 
 def resolve_method(request: FitRequest) -> Method:

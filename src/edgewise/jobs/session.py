@@ -73,14 +73,15 @@ def fit(
     except TypeError as error:
         raise UsageError(f"fit: {error}.") from error
     folder = RunFolder(Path(out))
-    folder.create(resolved(request, model.method), resume)
-    folder.say("resumed from Python" if resume else "started from Python")
+    folder.started(resolved(request, model.method), resume)
     images = look_at(request, listener or Silent())
     if images.classes != model.classes:
         raise UsageError(
             f"The model was made for the classes {', '.join(model.classes)}; "
             f"the folders in {data} are {', '.join(images.classes)}."
         )
+    folder.create(resolved(request, model.method), resume)
+    folder.say("resumed from Python" if resume else "started from Python")
     train_and_save(model, images, request, folder, resume, "", listener or Silent())
     opened = Opened(model.eval(), backbone.input, model.classes, {}, folder.artifact)
     return Run(folder.root, opened)
