@@ -37,6 +37,7 @@ class Job:
     lr: float | None = None
     side_lr: float | None = None
     label_smoothing: float = 0.0
+    crop_scale: float = 0.22
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -48,7 +49,8 @@ class Job:
 
     @property
     def key(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
+        fields = {k: v for k, v in asdict(self).items() if (k, v) != ("crop_scale", 0.22)}
+        text = json.dumps(fields, sort_keys=True)
         return f"{self.data}-{self.width}-{self.method}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -128,6 +130,7 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
             lr=job.lr,
             side_lr=job.side_lr,
             label_smoothing=job.label_smoothing,
+            crop_scale=job.crop_scale,
             val_fraction=job.val_fraction,
             workers=0,
             seed=job.seed,
