@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from edgewise.core.artifacts import find_artifact
 from edgewise.core.errors import EdgewiseError, UsageError
+from edgewise.core.progress import Silent
 from edgewise.core.runs import RunFolder
 from edgewise.core.surgery import digest
 from edgewise.jobs.evaluate import evaluate
@@ -46,6 +47,25 @@ def test_leaves_the_whole_run_folder(run, photos):
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert (config["method"], config["lr"], config["settings"]["connect"]) == ("repnet", 1e-3, "dual")
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_counts_per_class_are_shown(photos, tmp_path):
+    heard = Heard()
+    fit_run(request(photos, epochs=1), tmp_path / "run", listener=heard)
+    assert heard.notes[0] == "Photos: 34 train, 6 val, 16 test. In train: square 17, stripe 17."
+    for name in "abcdefghijkl":
+        shutil.copytree(photos / "train" / "square", tmp_path / "many" / name)
+    shutil.copytree(photos / "test" / "stripe", tmp_path / "many" / "z")
+    fit_run(request(tmp_path / "many", epochs=1, val_fraction=0, method="last"), tmp_path / "more", listener=heard)
+    assert "Photos: 248 train. In train, a has the most (20) and z the fewest (8)." in heard.notes
 
 
 def test_learns(run):

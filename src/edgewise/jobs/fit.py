@@ -26,6 +26,7 @@ from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import Position, run
 
 IMBALANCE_WORTH_SAYING = 5.0
+CLASSES_NAMED = 12
 
 
 def fit(
@@ -88,7 +89,7 @@ def train_and_save(
     """Train ``model``, score it once, save and check the artifact, write record and report."""
     began = time.monotonic()
     sizes, notes = model.sizes(), [*model.backbone.notes, *_data_notes(images, request.balance)]
-    for note in notes:
+    for note in [_counts_in_words(images), *notes]:
         listener.note(note)
         folder.say(note)
     listener.note(
@@ -174,6 +175,17 @@ def _data_record(images: ImageSet) -> dict[str, Any]:
         "counts": images.counts(),
         "skipped": [{"file": str(path), "reason": reason} for path, reason in images.skipped],
     }
+
+
+def _counts_in_words(images: ImageSet) -> str:
+    """Photos by part and class; of many classes only the largest and the smallest."""
+    counts = images.counts()
+    parts = ", ".join(f"{sum(own.values()):,} {part}" for part, own in counts.items() if sum(own.values()))
+    ordered = sorted(counts["train"].items(), key=lambda item: -item[1])
+    if len(ordered) > CLASSES_NAMED:
+        (most, many), (least, few) = ordered[0], ordered[-1]
+        return f"Photos: {parts}. In train, {most} has the most ({many:,}) and {least} the fewest ({few:,})."
+    return f"Photos: {parts}. In train: {', '.join(f'{name} {n:,}' for name, n in counts['train'].items())}."
 
 
 def _data_notes(images: ImageSet, balance: bool) -> list[str]:
