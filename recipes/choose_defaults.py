@@ -47,7 +47,7 @@ def main() -> None:
         for number, arm in enumerate(arms)
     }
     flat = [job for own in sorted(jobs.values(), key=len, reverse=True) for job in own]
-    rows = {job.key: row for job, row in zip(flat, run_grid(flat, args.shared, args.state), strict=True)}
+    rows = {row["key"]: row for row in run_grid(flat, args.shared, args.state)}
     table = []
     for (method, number), own in jobs.items():
         by_set = {data: mean_std([rows[j.key]["val"] for j in own if j.data == data])[0] for data in SETS}

@@ -86,7 +86,13 @@ def run_grid(jobs: Sequence[Job], shared: Path, state: Path, processes: int = 2)
                     json.dumps({k: row[k] for k in ("data", "width", "method", "seed", "val", "test", "seconds")}),
                     flush=True,
                 )
-    return [json.loads((state / "jobs" / f"{job.key}.json").read_text()) for job in jobs]
+    return finished(jobs, state)
+
+
+def finished(jobs: Sequence[Job], state: Path) -> list[dict[str, Any]]:
+    """The rows of those jobs that have run, in order; each has its job's ``key``."""
+    files = {job.key: state / "jobs" / f"{job.key}.json" for job in jobs}
+    return [{**json.loads(path.read_text()), "key": key} for key, path in files.items() if path.exists()]
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:

@@ -12,11 +12,12 @@ six leave it under-trained.  About 90 minutes for 3 seeds on two cores; finished
 import argparse
 import datetime
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from grid import Job, mean_std, run_grid
+from grid import Job, finished, mean_std, run_grid
 
 TARGETS = {  # (set, width, arm): test accuracy % of a throw-away prototype; +- is over 3 seeds
     ("signdigits", 0.35, "last"): (87.5, 0.5),
@@ -60,7 +61,9 @@ def summary(table: dict[tuple[str, float, str], list[Job]], rows: dict[str, dict
     """One row an arm: mean and standard deviation of the test accuracy in percent, and the target."""
     out = []
     for (data, width, arm), jobs in table.items():
-        own = [rows[job.key] for job in jobs]
+        own = [rows[job.key] for job in jobs if job.key in rows]
+        if not own:
+            continue
         mean, std = mean_std([100 * row["test"] for row in own])
         target, spread = TARGETS.get((data, width, arm), (None, None))
         out.append(
@@ -76,6 +79,7 @@ def summary(table: dict[tuple[str, float, str], list[Job]], rows: dict[str, dict
                 "test": [round(100 * row["test"], 2) for row in own],
                 "target": target,
                 "target_std": spread,
+                "standard_error": _standard_error(std, len(own), spread) if target is not None else None,
                 "trainable_params": own[0]["trainable_params"],
                 "artifact_bytes": own[0]["artifact_bytes"],
                 "kept_mb": own[0]["kept_mb"],
@@ -85,12 +89,20 @@ def summary(table: dict[tuple[str, float, str], list[Job]], rows: dict[str, dict
     return out
 
 
+def _standard_error(std: float | None, n: int, target_std: float | None) -> float | None:
+    """Of the difference to the target: ours over n seeds, the target's over three, or one like ours."""
+    if std is None:
+        return None
+    return round(math.sqrt(std**2 / n + (target_std**2 / 3 if target_std else std**2)), 2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tools/")
     parser.add_argument("--state", type=Path, required=True, help="where unpacked sets and finished jobs are kept")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the arms with a target")
     parser.add_argument("--other-seeds", type=int, default=3, help="seeds of the other arms")
+    parser.add_argument("--summarise", action="store_true", help="run nothing: write what is finished so far")
     args = parser.parse_args()
     table = arms(args.seeds, args.other_seeds)
     ordered = [
@@ -100,7 +112,8 @@ def main() -> None:
         )
         for job in table[arm]
     ]
-    rows = {job.key: row for job, row in zip(ordered, run_grid(ordered, args.shared, args.state), strict=True)}
+    done = finished(ordered, args.state) if args.summarise else run_grid(ordered, args.shared, args.state)
+    rows = {row["key"]: row for row in done}
     result = {
         "recipe": "recipes/transfer_small.py",
         "seeds": {"arms with a target": args.seeds, "other arms": args.other_seeds},
@@ -112,7 +125,7 @@ def main() -> None:
     out.write_text(json.dumps(result, indent=1) + "\n")
     for row in result["rows"]:
         name = f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}"
-        print(f"{name}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']}")
+        print(f"{name}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']} (SE {row['standard_error']})")
 
 
 if __name__ == "__main__":
