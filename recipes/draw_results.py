@@ -102,7 +102,8 @@ def weights_table(rows: list[dict[str, Any]]) -> str:
     lines = ["| file | images | top-1 % | expected % |", "| --- | --- | --: | --: |"]
     for r in rows:
         expected = f"{r['expected']} ± {r['within']}" if r.get("expected") else f"at least {r['at_least']:g}"
-        lines.append(f"| {r['file']} | {r['images']} ({r['n']:,}) | {r['top1']:.1f} | {expected} |")
+        number = r["n"] if "n" in r else r["n_test"]
+        lines.append(f"| {r['file']} | {r['images']} ({number:,}) | {r['top1']:.1f} | {expected} |")
     return "\n".join(lines)
 
 
