@@ -112,7 +112,7 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "edgewise.cli.main" in loaded
-    assert not loaded & {"torch", "numpy", "PIL", "safetensors", "jinja2", "edgewise.jobs.fit"}
+    assert not loaded & {"torch", "numpy", "PIL", "jinja2", "edgewise.jobs.fit"}
 
 
 def test_public_names_are_few_and_all_there() -> None:
