@@ -67,8 +67,8 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
     """Markdown: one line an arm, with the prototype's number beside ours."""
     lines = [
-        "| set | width | method | epochs | test accuracy % | prototype % | trained | adapter | kept | s |",
-        "| --- | --: | --- | --: | --: | --: | --: | --: | --: | --: |",
+        "| set | width | method | epochs | test accuracy % | prototype % | trained | adapter | kept |",
+        "| --- | --: | --- | --: | --: | --: | --: | --: | --: |",
     ]
     for r in rows:
         ours = f"{r['test_mean']:.1f}" + (f" ± {r['test_std']:.1f}" if r["test_std"] is not None else "")
@@ -77,7 +77,7 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {r['set']} | {r['width']} | {r['arm']} | {r['epochs']} | {ours} | {target} "
             f"| {r['trainable_params']:,} | {r['artifact_bytes'] / 1e6:.2f} MB "
-            f"| {r['kept_mb']:.0f} MB | {r['seconds']:.0f} |"
+            f"| {r['kept_mb']:.0f} MB |"
         )
     return "\n".join(lines)
 
