@@ -89,7 +89,8 @@ def defaults_table(arms: list[dict[str, Any]]) -> str:
         "| --- | --: | --: | --- | --: | --: |",
     ]
     for arm in arms:
-        settings = ", ".join(f"{k}={v}" for k, v in arm.get("settings", {}).items())
+        chosen = {"width": arm.get("width", 0.35), **arm.get("settings", {})}
+        settings = ", ".join(f"{k}={v}" for k, v in chosen.items())
         lines.append(
             f"| {arm['method']} | {arm['lr']:g} | {arm.get('side_lr', '')} | {settings} | {arm['seeds']} "
             f"| {100 * arm['mean_val']:.1f} |"
