@@ -82,6 +82,11 @@ def test_adapter_holds_the_head_and_the_side_network_only(run):
     }
 
 
+def test_the_adapter_is_as_readable_as_any_other_file(run):
+    modes = {(run[0] / "artifact" / name).stat().st_mode for name in ("adapter.safetensors", "artifact.json")}
+    assert len(modes) == 1
+
+
 def test_evaluating_again_gives_the_same_accuracy(run, photos):
     again = evaluate(run[0], photos)
     assert again["accuracy"] == run[1]["metrics"]["test_accuracy"]
