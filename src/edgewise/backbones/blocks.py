@@ -2,8 +2,8 @@
 
 Padding is a property of a convolution here, not a patch applied afterwards: ``"torch"`` pads
 ``k // 2`` on both sides, ``"tf-same"`` pads as TensorFlow does (an even-sized input of a stride-2
-convolution gets nothing before and one row after).  Weights trained with one lose many points
-under the other (MobileNetV2 1.0 on ImageNet photos: ten of top-1), so a weight file says which.
+convolution gets nothing before and one row after).  Weights trained with one lose accuracy
+under the other, so a weight file says which.
 """
 
 from collections import OrderedDict
