@@ -43,7 +43,7 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
                 row = next((r for r in rows if (r["set"], r["width"], r["arm"]) == (name, width, arm)), None)
                 if row is None:
                     continue
-                x = w * 5 + m
+                x = 7 * w + 1.5 * m
                 panel.errorbar(x, row["test_mean"], row["test_std"] or 0, fmt="o", color=colour, capsize=3, ms=6)
                 panel.annotate(
                     f"{row['test_mean']:.1f}",
@@ -53,8 +53,8 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
                     fontsize=8,
                 )
         panel.set_title(title, fontsize=10, loc="left")
-        panel.set_xticks([1.5, 6.5], ["MobileNetV2 0.35", "MobileNetV2 1.0"])
-        panel.set_xlim(-0.8, 9.4)
+        panel.set_xticks([2.25, 9.25], ["MobileNetV2 0.35", "MobileNetV2 1.0"])
+        panel.set_xlim(-0.8, 13.2)
         panel.margins(y=0.2)
         panel.grid(axis="y", alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
