@@ -5,7 +5,7 @@
 128 px, batch 8, 6 epochs, the whole training part, the last epoch scored once on the test part
 (the prototype's protocol), with the learning rates a user gets who names none; they were chosen on
 validation parts by ``recipes/choose_defaults.py``.  ``last`` runs for 15 epochs as well, because
-six leave it under-trained.  About 90 minutes for 3 seeds on two cores; finished jobs are kept in
+six leave it under-trained.  Finished jobs are kept in
 ``--state`` and not repeated.  Writes ``recipes/results/transfer_small_DATE.json``.
 """
 
