@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from edgewise import __version__
 from edgewise.backbones import Backbone, load
 from edgewise.core.preprocess import Preprocess
-from edgewise.data.transforms import evaluation_image, normalise
+from edgewise.data.transforms import evaluation_image
+from edgewise.layers.normalise import normalise
 
 BATCH, THREADS = 50, 2
 STRENGTHS = tuple(10.0**power for power in range(-1, 6))

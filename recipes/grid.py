@@ -5,7 +5,9 @@ processes (one torch thread each, which on two cores beats one process with two 
 leaves ``STATE/jobs/KEY.json``; a job whose file exists is not run again.
 """
 
+import datetime
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -37,7 +39,7 @@ class Job:
     lr: float | None = None
     side_lr: float | None = None
     label_smoothing: float = 0.0
-    crop_scale: float = 0.22
+    crop_scale: float | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -49,8 +51,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        fields = {k: v for k, v in asdict(self).items() if (k, v) != ("crop_scale", 0.22)}
-        text = json.dumps(fields, sort_keys=True)
+        text = json.dumps(asdict(self), sort_keys=True)
         return f"{self.data}-{self.width}-{self.method}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -96,6 +97,15 @@ def finished(jobs: Sequence[Job], state: Path) -> list[dict[str, Any]]:
     return [{**json.loads(path.read_text()), "key": key} for key, path in files.items() if path.exists()]
 
 
+def write_result(name: str, result: Mapping[str, Any]) -> Path:
+    """``recipes/results/NAME_DATE.json``, with a number after the date where that exists: results are added."""
+    folder, stem = Path(__file__).parent / "results", f"{name}_{datetime.date.today()}"
+    names = (stem if number == 1 else f"{stem}_{number}" for number in itertools.count(1))
+    path = next(path for path in (folder / f"{name}.json" for name in names) if not path.exists())
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return path
+
+
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (None for a single value)."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
@@ -115,7 +125,7 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-    os.nice(5)
+    os.nice(10)
 
 
 def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
@@ -137,10 +147,10 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
             lr=job.lr,
             side_lr=job.side_lr,
             label_smoothing=job.label_smoothing,
-            crop_scale=job.crop_scale,
             val_fraction=job.val_fraction,
             workers=0,
             seed=job.seed,
+            **({} if job.crop_scale is None else {"crop_scale": job.crop_scale}),
         ),
         out,
     )
@@ -150,6 +160,7 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
         "test": record["metrics"]["test_accuracy"],
         "lr_used": record["config"]["lr"],
         "side_lr_used": record["config"]["side_lr"],
+        "crop_scale_used": record["config"]["crop_scale"],
         "trainable_params": record["sizes"]["trainable_params"],
         "artifact_bytes": record["sizes"]["artifact_bytes"],
         "kept_mb": record["cost"]["kept_mb"],

@@ -9,8 +9,6 @@ command with ``--resume``.  A kill that came after the end does not count.  Writ
 """
 
 import argparse
-import datetime
-import json
 import random
 import signal
 import subprocess
@@ -20,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from grid import write_result
 from safetensors.torch import load_file
 
 from edgewise.core.surgery import digest
@@ -90,8 +89,7 @@ def main() -> None:
     equal = sum(row["equal"] for row in rows)
     print(f"{equal} of {len(rows)} killed runs end with the bytes of the undisturbed one")
     result = {"recipe": "recipes/kill_resume.py", "fit": fit_arguments, "equal": equal, "trials": rows}
-    out = Path(__file__).parent / "results" / f"kill_resume_{datetime.date.today()}.json"
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_result("kill_resume", result)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ six leave it under-trained.  Finished jobs are kept in
 """
 
 import argparse
-import datetime
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from grid import Job, finished, mean_std, run_grid
+from grid import Job, finished, mean_std, run_grid, write_result
 
 TARGETS = {  # (set, width, arm): test accuracy % of a throw-away prototype; +-; seeds
     ("signdigits", 0.35, "last"): (87.5, 0.5, 3),
@@ -121,8 +119,7 @@ def main() -> None:
         "environment": {"torch": torch.__version__, "hardware": "2-core x86-64 CPU, one thread a job"},
         "rows": summary(table, rows),
     }
-    out = Path(__file__).parent / "results" / f"transfer_small_{datetime.date.today()}.json"
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    write_result("transfer_small", result)
     for row in result["rows"]:
         name = f"{row['set']:<12}{row['width']:<6}{row['arm']:<24}"
         print(f"{name}{row['test_mean']:6.2f} ± {row['test_std']}  target {row['target']} (SE {row['standard_error']})")

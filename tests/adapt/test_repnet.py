@@ -30,7 +30,7 @@ def test_six_modules_as_published_on_mobilenet_v2():
     assert table == [(3, 8, 24), (24, 24, 32), (32, 32, 64), (64, 64, 96), (96, 96, 160), (160, 160, 320)]
     assert [r.conv1.kernel_size[0] for r in rungs] == [5, 5, 5, 5, 3, 3]
     assert [r.conv1.groups for r in rungs] == [1, 2, 2, 2, 2, 2]
-    assert [r.pool for r in rungs] == [8, 2, 2, 2, 2, 2]
+    assert [r.squeeze.pool for r in rungs] == [8, 2, 2, 2, 2, 2]
 
 
 def test_weights_do_not_depend_on_the_image_size():

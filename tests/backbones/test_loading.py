@@ -96,7 +96,14 @@ def test_older_words_and_free_text(tmp_path, said):
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [("mobilenet_v2", 1.0), ("mobilenet_v1", 0.5), ("proxylessnas_mobile", 0.3), ("mobilenet_v2", 1.4)],
+    [
+        ("mobilenet_v2", 1.0),
+        ("mobilenet_v1", 0.5),
+        ("proxylessnas_mobile", 0.3),
+        ("mobilenet_v2", 1.4),
+        ("mobilenet_v3_small", 0.75),
+        ("mobilenet_v3_large", 0.1),
+    ],
 )
 def test_widths_are_found_in_shapes(tmp_path, name, width):
     net = load(name, write(tmp_path / "w.safetensors", small(name, width=width)), image_size=SIZE)

@@ -11,6 +11,7 @@ from edgewise.cli.main import VERBS
 from edgewise.cli.options import share
 from edgewise.core.settings import parse_assignments
 from edgewise.jobs.request import FitRequest
+from edgewise.lean import lean_named
 
 OF_THE_RUN = {"ctx", "out", "resume", "quiet", "as_json", "debug"}
 OPTIONS = inspect.signature(verb.fit).parameters
@@ -21,13 +22,14 @@ def test_every_field_has_an_option_and_every_option_a_field() -> None:
     assert {*OPTIONS, "method_settings"} - OF_THE_RUN - {"set_"} == set(FIELDS)
 
 
-@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"data", "method_settings", "max_bad"}))
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"data", "method_settings", "max_bad", "lean"}))
 def test_defaults_agree(name: str) -> None:
     assert OPTIONS[name].default == FIELDS[name].default
 
 
 def test_defaults_that_are_text_on_the_command_line_agree() -> None:
     assert share("--max-bad", OPTIONS["max_bad"].default) == FIELDS["max_bad"].default
+    assert lean_named(OPTIONS["lean"].default) == FIELDS["lean"].default
     assert parse_assignments(OPTIONS["set_"].default or []) == FitRequest("photos").method_settings
 
 

@@ -11,15 +11,21 @@ from edgewise.backbones import FAMILIES, load
 from edgewise.core.surgery import digest
 
 CLASSES = ("a", "b", "c")
-SIZES = {"mobilenet_v1": 48, "mobilenet_v2": 48, "proxylessnas_mobile": 64, "mcunet": 48}
-WIDTHS = {"mobilenet_v1": 0.25, "mobilenet_v2": 0.35, "proxylessnas_mobile": 0.35}
+SIZES = {
+    "mobilenet_v1": 48, "mobilenet_v2": 48, "mobilenet_v3_small": 64, "mobilenet_v3_large": 64,
+    "proxylessnas_mobile": 64, "mcunet": 48, "resnet18": 48, "resnet50": 48,
+}  # fmt: skip
+WIDTHS = {
+    "mobilenet_v1": 0.25, "mobilenet_v2": 0.35, "mobilenet_v3_small": 0.35, "mobilenet_v3_large": 0.35,
+    "proxylessnas_mobile": 0.35,
+}  # fmt: skip
 EXPECTED_METHODS = {"full", "last", "bn", "bias", "repnet"}
 EXPECTED_FAMILIES = {
-    "mobilenet_v1", "mobilenet_v2", "proxylessnas_mobile", "mcunet", "pocket",
-    "resnet20", "resnet32", "resnet44", "resnet56",
+    "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "proxylessnas_mobile", "mcunet",
+    "pocket", "resnet18", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56",
 }  # fmt: skip
-HEAVY = {"resnet32", "resnet44", "resnet56"}
-"""The same code at other depths: built here, stepped in the slow suite."""
+HEAVY = {"resnet32", "resnet44", "resnet56", "resnet50"}
+"""The same code at other depths, and 25 million weights: built elsewhere, stepped in the slow suite."""
 
 
 def test_members_found():

@@ -50,6 +50,13 @@ def test_the_cache_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found("weights cache").fact == f"{tmp_path}: 2.00 MB of weights"
 
 
+def test_compiled_loops_are_there_or_there_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "why_not", lambda: None)
+    assert found("compiled loops") == Check("compiled loops", True, "ready")
+    monkeypatch.setattr(doctor, "why_not", lambda: "there is no C compiler")
+    assert found("compiled loops") == Check("compiled loops", True, "none, plain torch instead: there is no C compiler")
+
+
 def test_what_is_not_installed_is_optional_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "EXTRAS", {"no_such_package": "edgewise[none]"})
     monkeypatch.setattr(doctor, "USES", {"no_such_package": "nothing"})

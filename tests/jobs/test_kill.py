@@ -1,6 +1,6 @@
 """A fit that is killed and resumed ends with the very bytes of one that was left alone."""
 
-import importlib.util
+import importlib
 import signal
 import subprocess
 import sys
@@ -12,14 +12,13 @@ from safetensors.torch import load_file
 
 from edgewise.core.surgery import digest
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "kill_resume.py"
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def recipe():
-    spec = importlib.util.spec_from_file_location("kill_resume", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RECIPES)
+        return importlib.import_module("kill_resume")
 
 
 def arguments(photos, **changes):

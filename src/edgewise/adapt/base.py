@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edgewise.backbones import Backbone
 from edgewise.backbones.stages import Block
 from edgewise.core.surgery import digest
+from edgewise.layers.normalise import Normalise
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Method(Protocol):
 
 
 class Adapted(nn.Module):
-    """An adapted network: images (N, 3, H, W) to logits (N, classes).
+    """An adapted network: images (N, 3, H, W), bytes or normalised floats, to logits (N, classes).
 
     ``train()`` wakes only what the method declared, so a frozen backbone keeps its statistics
     whoever runs the loop.  State keys are ``network.*`` (the backbone's own names) and ``side.*``.
@@ -96,6 +97,7 @@ class Adapted(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.normalise = Normalise(backbone.input)
         self.network = backbone.module
         self._original = original
         self.side = parts.added if parts.added is not None else nn.ModuleList()
@@ -113,7 +115,7 @@ class Adapted(nn.Module):
         self.train()
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
+        logits: Tensor = self.network(self.normalise(images))
         return logits
 
     def train(self, mode: bool = True) -> "Adapted":

@@ -32,13 +32,16 @@ class SameConv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        top, bottom, left, right = self.same_padding(*input.shape[-2:])
+        padded = F.pad(input, (left, right, top, bottom))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+    def same_padding(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Zeros (top, bottom, left, right) for an input of this size."""
         (stride_h, stride_w), (kernel_h, kernel_w) = self.stride, self.kernel_size
-        height, width = input.shape[-2:]
         pad_h = max((-(-height // stride_h) - 1) * stride_h + kernel_h - height, 0)
         pad_w = max((-(-width // stride_w) - 1) * stride_w + kernel_w - width, 0)
-        before_h, before_w = pad_h // 2, pad_w // 2
-        padded = F.pad(input, (before_w, pad_w - before_w, before_h, pad_h - before_h))
-        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return pad_h // 2, pad_h - pad_h // 2, pad_w // 2, pad_w - pad_w // 2
 
 
 def conv2d(

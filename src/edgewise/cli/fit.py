@@ -79,7 +79,15 @@ def fit(
     ] = True,
     crop_scale: Annotated[
         float, typer.Option(help="Smallest share of a photo's area that a random crop shows.", rich_help_panel=PHOTOS)
-    ] = 0.22,
+    ] = 0.5,
+    lean: Annotated[
+        str,
+        typer.Option(
+            metavar="small|fast|off",
+            help="What the backward pass keeps: least memory, least time, or what stock PyTorch keeps.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "small",
     max_bad: MaxBad = "1%",
     workers: Annotated[
         int | None,
@@ -130,6 +138,7 @@ def fit(
         "seed": seed,
     }
     fitting = job("fit")
+    settings["lean"] = fitting.lean_named(lean)
     try:
         with watching(quiet, as_json) as listener:
             record = fitting.fit(fitting.FitRequest(**settings), folder, resume, command_line(arguments), listener)

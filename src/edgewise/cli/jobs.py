@@ -17,6 +17,7 @@ JOBS = {
     "models": "edgewise.jobs.catalogue",
     "methods": "edgewise.jobs.catalogue",
     "doctor": "edgewise.jobs.doctor",
+    "profile": "edgewise.jobs.profile",
 }
 
 

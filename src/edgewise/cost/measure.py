@@ -14,6 +14,7 @@ from torch import nn
 from edgewise.core.units import megabytes
 from edgewise.cost.kept import KeptBytes
 from edgewise.cost.macs import macs_forward
+from edgewise.cost.published import published
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Cost:
     """One training step.  MB is 10^6 bytes; None is "not measured".
 
     ``kept_mb``: bytes autograd holds between forward and backward, without parameters, buffers
-    and the input.  ``measured_rss_mb``: highest resident size of a fresh process over its size
+    and the input.  ``published_mb``: the papers' accounting (`edgewise.cost.published`).
+    ``measured_rss_mb``: highest resident size of a fresh process over its size
     after import.  ``step_ms``: median wall time of forward, backward and gradients.
     """
 
@@ -66,6 +68,7 @@ def cost(model: nn.Module, batch: tuple[int, int, int, int], repeats: int = 3) -
             loss.backward()
             times.append(time.perf_counter() - began)
         return Cost(
+            published_mb=round(published(model, batch).total / 1e6, 2),
             trainable_params=sum(p.numel() for p in model.parameters() if p.requires_grad),
             kept_mb=round(kept / 1e6, 3),
             step_ms=round(1e3 * statistics.median(times), 2),

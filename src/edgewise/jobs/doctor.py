@@ -1,7 +1,7 @@
 """``edgewise doctor``: is this machine ready, and if not, what mends it?
 
-Every check looks and changes nothing.  An optional part that is absent is not a fault; a part
-that is there and does not work is.
+Every check looks and changes nothing, apart from filling the cache of compiled code.  An optional
+part that is absent is not a fault; a part that is there and does not work is.
 """
 
 import importlib.util
@@ -18,9 +18,9 @@ import torch
 from edgewise.backbones.external import ensure_torchvision
 from edgewise.core.cache import cache_folder, cached_weights
 from edgewise.core.units import megabytes
+from edgewise.native import why_not
 
 MEMORY_TO_FIT, DISK_TO_RUN = 1e9, 2e8
-COMPILERS = ("cc", "gcc", "clang")
 EXTRAS = {"timm": "edgewise[timm]", "transformers": "edgewise[hf]", "sklearn": "edgewise[demo]"}
 USES = {"timm": "--backbone timm:NAME", "transformers": "--backbone hf:NAME", "sklearn": "edgewise demo"}
 
@@ -45,7 +45,7 @@ def diagnose() -> tuple[Check, ...]:
         _disk,
         *(lambda module=module: _extra(module) for module in EXTRAS),
         _torchvision,
-        _compiler,
+        _compiled,
         _cache,
         _terminal,
     )
@@ -103,9 +103,10 @@ def _torchvision() -> Check:
     return Check("torchvision", True, facts[state])
 
 
-def _compiler() -> Check:
-    found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
-    return Check("C compiler", True, Path(found).name if found else "none (optional)")
+def _compiled() -> Check:
+    """Compiles them if no run has yet: only then is it known whether they work."""
+    reason = why_not()
+    return Check("compiled loops", True, "ready" if reason is None else f"none, plain torch instead: {reason}")
 
 
 def _cache() -> Check:

@@ -21,6 +21,8 @@ from edgewise.data.workers import default_workers
 from edgewise.jobs.environment import environment
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
 from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, save_adapter
+from edgewise.lean import lean_named as lean_named
+from edgewise.lean import make_lean
 from edgewise.report import write_report
 from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import Position, run
@@ -97,6 +99,10 @@ def train_and_save(
         f"({100 * sizes['trainable_params'] / sizes['total_params']:.1f} %)."
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if request.lean is not None:
+        for note in make_lean(model, request.lean):
+            listener.note(note)
+            notes.append(note)
     listener.stage(f"Training for {request.epochs} epochs on {len(images.train):,} photos")
     place = _train(model, images, request, folder, resume, listener)
 
@@ -125,7 +131,7 @@ def train_and_save(
         "seconds": round(time.monotonic() - began, 2),
     }
     finish_artifact(model, request.weights, adapter, record, folder)
-    check_artifact(model, images, folder.artifact)
+    check_artifact(model, images, folder.artifact, request.lean)
     folder.write_metrics(place.history)
     folder.write_record(record)
     folder.say(

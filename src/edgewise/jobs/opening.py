@@ -16,6 +16,7 @@ from edgewise.core.cache import cache_folder, cached_weights
 from edgewise.core.errors import EdgewiseError, UsageError, unknown
 from edgewise.core.files import sha256_of
 from edgewise.core.preprocess import Preprocess
+from edgewise.lean import SMALL, Lean, make_lean
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Opened:
     folder: Path
 
 
-def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None) -> Opened:
-    """Open a run or artifact folder.
+def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None, lean: Lean | None = SMALL) -> Opened:
+    """Open a run or artifact folder; the model computes by ``lean`` (None: as torch does).
 
     The backbone's weights are taken from ``backbone`` (a file, or a module of the user's) if
     given; else from where the run had them; else, by SHA-256, from the cache folder
@@ -60,6 +61,8 @@ def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None) ->
     model = adapt(dataclasses.replace(base, input=preprocess), method, tuple(manifest["classes"]))
     load_adapter(model, read_tensors(folder, manifest), folder)
     model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    if lean is not None:
+        make_lean(model, lean)
     return Opened(model, preprocess, tuple(manifest["classes"]), manifest, folder)
 
 

@@ -9,7 +9,7 @@ import torch
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.data.images import SUFFIXES, BadImage, open_image
-from edgewise.data.transforms import evaluation_image, normalise
+from edgewise.data.transforms import evaluation_image
 from edgewise.jobs.opening import Opened, open_artifact
 
 
@@ -38,7 +38,7 @@ def predict_one(opened: Opened, path: Path, top: int = 1) -> dict[str, Any]:
         image = evaluation_image(open_image(path, at_least=opened.preprocess.resize), opened.preprocess)
     except BadImage as error:
         return {"file": str(path), "label": None, "confidence": None, "top": [], "error": error.reason}
-    logits = opened.model(normalise(image.unsqueeze(0), opened.preprocess))
+    logits = opened.model(image.unsqueeze(0))
     values, rows = logits.float().softmax(1)[0].topk(min(top, len(opened.classes)))
     ranked = [[opened.classes[row], value] for row, value in zip(rows.tolist(), values.tolist(), strict=True)]
     return {"file": str(path), "label": ranked[0][0], "confidence": ranked[0][1], "top": ranked, "error": None}

@@ -8,6 +8,7 @@ from typing import Any
 from edgewise.adapt import METHODS, Method
 from edgewise.core.errors import unknown
 from edgewise.core.settings import check, setting, with_texts
+from edgewise.lean import SMALL, Lean
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class FitRequest:
     balance: bool = False
     colour: str = setting("none", "colour jitter", choices=("none", "torch", "tf"))
     flip: bool = True
-    crop_scale: float = setting(0.22, "smallest share of a photo that a training crop shows", low=0.01, high=1)
+    crop_scale: float = setting(0.5, "smallest share of a photo that a training crop shows", low=0.01, high=1)
+    lean: Lean | None = SMALL  # None: stock autograd
     max_bad: float = setting(0.01, "share of unreadable photos to put up with", low=0, high=1)
     workers: int | None = setting(None, "processes that decode photos", low=0, high=256)
     seed: int = setting(0, "seed of everything random", low=0, high=2**31 - 1)

@@ -16,8 +16,9 @@ from edgewise.core.surgery import digest
 from edgewise.data.images import open_image
 from edgewise.data.sets import ImageSet, Sample
 from edgewise.data.thumbnails import thumbnail
-from edgewise.data.transforms import evaluation_image, normalise
+from edgewise.data.transforms import evaluation_image
 from edgewise.jobs.opening import is_own, open_artifact
+from edgewise.lean import Lean
 from edgewise.report.card import model_card
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation, worst_mistakes
@@ -95,7 +96,7 @@ def finish_artifact(
 
 
 @torch.no_grad()
-def check_artifact(model: Adapted, images: ImageSet, artifact: Path) -> None:
+def check_artifact(model: Adapted, images: ImageSet, artifact: Path, lean: Lean | None) -> None:
     """Open the artifact as a user will, and demand the very same logits on some photos.
 
     A module of the user's cannot be built again here; then its tensors must read back as they are.
@@ -108,8 +109,8 @@ def check_artifact(model: Adapted, images: ImageSet, artifact: Path) -> None:
     preprocess = model.backbone.input
     samples = (images.test or images.val or images.train)[:CHECKED]
     photos = [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples]
-    batch = normalise(torch.stack(photos), preprocess)
-    reopened = open_artifact(artifact).model
+    batch = torch.stack(photos)
+    reopened = open_artifact(artifact, lean=lean).model
     if not torch.equal(model.eval()(batch), reopened(batch)):
         raise EdgewiseError(
             f"The adapter in {artifact} does not give the logits it was trained to when it is opened again. "

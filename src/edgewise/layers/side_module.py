@@ -11,6 +11,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgewise.layers.resampling import Resize, Squeeze
 from edgewise.layers.weight_standardised import StandardisedConv2d
 
 Norm = Literal["batch", "group"]
@@ -46,11 +47,12 @@ class SideModule(nn.Module):
     ) -> None:
         super().__init__()
         conv = StandardisedConv2d if weight_standard else nn.Conv2d
-        self.pool = pool
+        self.squeeze = Squeeze(pool)
         self.conv1 = conv(inputs, middle, kernel, padding=kernel // 2, groups=groups, bias=False)
         self.norm1 = norm_layer(middle, norm)
         self.conv2 = conv(middle, outputs, 1, bias=False)
         self.norm2 = norm_layer(outputs, norm)
+        self.resize = Resize()
         for layer, channels in ((self.conv1, middle), (self.conv2, outputs)):
             nn.init.normal_(layer.weight, 0, math.sqrt(2 / (layer.kernel_size[0] ** 2 * channels)))
         if zero:
@@ -58,10 +60,6 @@ class SideModule(nn.Module):
                 nn.init.zeros_(scale)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        pool = min(self.pool, *x.shape[-2:])
-        x = F.avg_pool2d(x, pool) if pool > 1 else x
-        x = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        x = self.norm2(self.conv2(x))
-        if x.shape[-2:] != size:
-            x = F.interpolate(x, size, mode="bilinear", align_corners=False)
-        return x
+        x = F.relu(self.norm1(self.conv1(self.squeeze(x))), inplace=True)
+        resized: Tensor = self.resize(self.norm2(self.conv2(x)), size)
+        return resized

@@ -6,7 +6,9 @@ the twin test); no weight decay, as in every experiment of the papers.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +25,43 @@ class Adam:
         self.first = {name: torch.zeros_like(p) for name, p in self._named()}
         self.second = {name: torch.zeros_like(p) for name, p in self._named()}
 
-    @torch.no_grad()
     def step(self, rates: Mapping[str, float]) -> None:
         """Update every parameter that has a gradient, at its group's rate, and drop the gradients."""
         self.steps += 1
-        correction1 = 1 - BETA1**self.steps
-        correction2 = math.sqrt(1 - BETA2**self.steps)
         for group, parameters in self.groups.items():
             for name, parameter in parameters:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                first, second = self.first[name], self.second[name]
-                first.lerp_(gradient, 1 - BETA1)
-                second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-                denominator = (second.sqrt() / correction2).add_(EPS)
-                parameter.addcdiv_(first, denominator, value=-rates[group] / correction1)
-                parameter.grad = None
+                self._update(name, rates[group], parameter)
+
+    @contextmanager
+    def during_backward(self, rates: Mapping[str, float]) -> Iterator[None]:
+        """Inside, one ``backward()`` updates each parameter as soon as its gradient is complete, and drops it.
+
+        Same result as `step` after it, but the gradients never exist all at once.  Not for
+        gradients that are looked at together first (clipping, averaging over processes).
+        """
+        self.steps += 1
+        handles = [
+            parameter.register_post_accumulate_grad_hook(partial(self._update, name, rates[group]))
+            for group, parameters in self.groups.items()
+            for name, parameter in parameters
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @torch.no_grad()
+    def _update(self, name: str, rate: float, parameter: Tensor) -> None:
+        gradient = parameter.grad
+        if gradient is None:
+            return
+        first, second = self.first[name], self.second[name]
+        first.lerp_(gradient, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        denominator = second.sqrt().div_(math.sqrt(1 - BETA2**self.steps)).add_(EPS)
+        parameter.addcdiv_(first, denominator, value=-rate / (1 - BETA1**self.steps))
+        parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The live moments, by ``first/NAME`` and ``second/NAME``."""

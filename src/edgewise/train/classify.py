@@ -17,7 +17,7 @@ from edgewise.core.seeds import derive
 from edgewise.core.settings import check, setting
 from edgewise.data.loader import batches, epoch_order
 from edgewise.data.sets import Sample
-from edgewise.data.transforms import Augment, normalise
+from edgewise.data.transforms import Augment
 from edgewise.train.adam import Adam
 from edgewise.train.loop import Scores, StepResult
 from edgewise.train.schedule import cosine
@@ -88,9 +88,9 @@ class ClassifyTask:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
         value = loss.item()
         if math.isfinite(value):
-            loss.backward()
             factor = cosine(progress)
-            self.adam.step({group: factor * rate for group, rate in self.rates.items()})
+            with self.adam.during_backward({group: factor * rate for group, rate in self.rates.items()}):
+                loss.backward()
         return StepResult(value, int((logits.argmax(1) == labels).sum()), len(labels))
 
     def describe(self, epoch: int, index: int) -> str:
@@ -121,7 +121,7 @@ class ClassifyTask:
 
     def _logits(self, images: Tensor) -> Tensor:
         try:
-            logits: Tensor = self.model(normalise(images, self.preprocess))
+            logits: Tensor = self.model(images)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -144,7 +144,7 @@ def predict(model: nn.Module, samples: Sequence[Sample], preprocess: Preprocess,
     model.eval()
     order = tuple(range(len(samples)))
     rows = [
-        model(normalise(images, preprocess)).float().softmax(1)
+        model(images).float().softmax(1)
         for images, _ in batches(samples, order, EVALUATION_BATCH, preprocess, None, 0, 0, workers)
     ]
     return torch.cat(rows)

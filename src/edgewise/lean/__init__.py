@@ -1,0 +1,8 @@
+"""The lean pass: a model that keeps only what its trainable parameters need."""
+
+from edgewise.lean.apply import make_lean as make_lean
+from edgewise.lean.apply import make_plain as make_plain
+from edgewise.lean.settings import FAST as FAST
+from edgewise.lean.settings import SMALL as SMALL
+from edgewise.lean.settings import Lean as Lean
+from edgewise.lean.settings import lean_named as lean_named

@@ -1,0 +1,154 @@
+/* One line of a depthwise convolution, L channels at a time; included by kernels.c once for each L. */
+
+#define JOIN2(a, b) a##_##b
+#define JOIN(a, b) JOIN2(a, b)
+#define NAME(a) JOIN(a, L)
+
+typedef float NAME(vec) __attribute__((vector_size(4 * L)));
+typedef float NAME(stored) __attribute__((vector_size(4 * L), aligned(4), may_alias));
+typedef int32_t NAME(lanes) __attribute__((vector_size(4 * L)));
+
+/* The maximum and minimum of the processor take their second operand where one is not a number. */
+INLINE NAME(vec) NAME(clamp)(NAME(vec) v, float low, float high)
+{
+#if L == 16
+    return (NAME(vec))_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), (__m512)v));
+#elif L == 8 && defined(__AVX__)
+    return (NAME(vec))_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), (__m256)v));
+#else
+    NAME(vec) l = (NAME(vec)){0} + low, h = (NAME(vec)){0} + high;
+    NAME(lanes) out = v < l;
+    v = (NAME(vec))(((NAME(lanes))l & out) | ((NAME(lanes))v & ~out));
+    out = v > h;
+    return (NAME(vec))(((NAME(lanes))h & out) | ((NAME(lanes))v & ~out));
+#endif
+}
+
+INLINE NAME(vec) NAME(load)(const float *from) { return *(const NAME(stored) *)from; }
+
+/* WIDE neighbouring results, all of whose taps lie inside; the sums stay in registers.
+ * `in` is the first tap's pixel of the first result, `taps_y` the rows that lie inside. */
+INLINE void NAME(tile)(const line *p, const float *in, const float *weight, float *out, int64_t taps_y,
+                       const int WIDE, const int TAPS, const int STEP)
+{
+    const int64_t channels = p->channels, row = p->width * channels;
+    for (int64_t c = 0; c < channels; c += L) {
+        if (c + L > channels)
+            c = channels - L;
+        NAME(vec) sum[8], w[8];
+#pragma GCC unroll 8
+        for (int t = 0; t < WIDE; t++)
+            sum[t] = p->bias ? NAME(load)(p->bias + c) : (NAME(vec)){0};
+        for (int64_t i = 0; i < taps_y; i++) {
+            const float *x = in + i * row + c, *weights = weight + i * p->weight_y + c;
+#pragma GCC unroll 8
+            for (int j = 0; j < TAPS; j++)
+            {
+                w[j] = NAME(load)(weights + j * p->weight_x);
+                if (L > 1)
+                    KEEP(w[j]);
+            }
+#pragma GCC unroll 32
+            for (int column = 0; column < (WIDE - 1) * STEP + TAPS; column++) {
+                NAME(vec) v = NAME(load)(x + column * channels);
+                if (L > 1)
+                    KEEP(v);
+#pragma GCC unroll 8
+                for (int t = 0; t < WIDE; t++)
+                    if (column >= t * STEP && column - t * STEP < TAPS)
+                        sum[t] += v * w[column - t * STEP];
+            }
+        }
+#pragma GCC unroll 8
+        for (int t = 0; t < WIDE; t++)
+            *(NAME(stored) *)(out + t * p->out_step + c) = NAME(clamp)(sum[t], p->low, p->high);
+    }
+}
+
+/* One result of any number of taps; several vectors of channels at once, because each sum waits for itself. */
+INLINE void NAME(one)(const line *p, const float *in, const float *weight, float *out, int64_t taps_y,
+                      int64_t taps_x, int64_t c, const int VECTORS)
+{
+    const int64_t row = p->width * p->channels;
+    NAME(vec) sum[4];
+#pragma GCC unroll 4
+    for (int k = 0; k < VECTORS; k++)
+        sum[k] = p->bias ? NAME(load)(p->bias + c + k * L) : (NAME(vec)){0};
+    for (int64_t i = 0; i < taps_y; i++)
+        for (int64_t j = 0; j < taps_x; j++) {
+            const float *x = in + i * row + j * p->channels + c;
+            const float *w = weight + i * p->weight_y + j * p->weight_x + c;
+#pragma GCC unroll 4
+            for (int k = 0; k < VECTORS; k++)
+                sum[k] += NAME(load)(x + k * L) * NAME(load)(w + k * L);
+        }
+#pragma GCC unroll 4
+    for (int k = 0; k < VECTORS; k++)
+        *(NAME(stored) *)(out + c + k * L) = NAME(clamp)(sum[k], p->low, p->high);
+}
+
+/* One result near the edge, whose taps lie partly outside. */
+static void NAME(edge)(const line *p, const float *in, const float *weight, float *out, int64_t taps_y,
+                       int64_t x)
+{
+    const int64_t channels = p->channels, from = larger(0, -x), to = smaller(p->taps_x, p->width - x);
+    int64_t c = 0, taps_x = larger(0, to - from);
+    if (taps_x) {
+        in += (x + from) * channels;
+        weight += from * p->weight_x;
+    }
+    for (; c + 4 * L <= channels; c += 4 * L)
+        NAME(one)(p, in, weight, out, taps_y, taps_x, c, 4);
+    for (; c < channels; c += L)
+        NAME(one)(p, in, weight, out, taps_y, taps_x, smaller(c, channels - L), 1);
+}
+
+INLINE int64_t NAME(tiles)(const line *p, const float *in, const float *weight, float *out, int64_t taps_y,
+                           int64_t t, int64_t end, int64_t x, const int TAPS, const int STEP)
+{
+    for (; t + 8 <= end; t += 8)
+        NAME(tile)(p, in + (x + t * STEP) * p->channels, weight, out + t * p->out_step, taps_y, 8, TAPS, STEP);
+    for (; t + 4 <= end; t += 4)
+        NAME(tile)(p, in + (x + t * STEP) * p->channels, weight, out + t * p->out_step, taps_y, 4, TAPS, STEP);
+    for (; t + 2 <= end; t += 2)
+        NAME(tile)(p, in + (x + t * STEP) * p->channels, weight, out + t * p->out_step, taps_y, 2, TAPS, STEP);
+    return t;
+}
+
+/* `count` results; the first tap of the first lies at (y, x) of the image `in`, inside or not. */
+static void NAME(line)(const line *p, const float *in, const float *weight, float *out, int64_t count,
+                       int64_t y, int64_t x)
+{
+    const int64_t top = larger(0, -y), taps_y = larger(0, smaller(p->taps_y, p->height - y) - top);
+    if (taps_y) {
+        in += (y + top) * p->width * p->channels;
+        weight += top * p->weight_y;
+    }
+    const int64_t room = p->width - p->taps_x - x; /* how far the first result's taps may move */
+    int64_t t = 0, first = x < 0 ? (-x + p->step - 1) / p->step : 0;
+    int64_t end = smaller(count, room < 0 ? 0 : room / p->step + 1);
+    for (; t < smaller(first, count); t++)
+        NAME(edge)(p, in, weight, out + t * p->out_step, taps_y, x + t * p->step);
+    switch (p->step <= 2 ? 4 * p->taps_x + p->step : 0) { /* the usual ones, with everything unrolled */
+#define UNROLLED(TAPS, STEP) \
+    case 4 * TAPS + STEP: t = NAME(tiles)(p, in, weight, out, taps_y, t, end, x, TAPS, STEP); break;
+    UNROLLED(3, 1)
+    UNROLLED(3, 2)
+    UNROLLED(5, 1)
+    UNROLLED(5, 2)
+    UNROLLED(7, 1)
+    UNROLLED(7, 2)
+    UNROLLED(1, 1) /* the rest: gradients at stride 2 */
+    UNROLLED(2, 1)
+    UNROLLED(4, 1)
+#undef UNROLLED
+    default: break;
+    }
+    for (; t < count; t++)
+        NAME(edge)(p, in, weight, out + t * p->out_step, taps_y, x + t * p->step);
+}
+
+#undef L
+#undef NAME
+#undef JOIN
+#undef JOIN2

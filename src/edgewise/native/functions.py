@@ -1,0 +1,135 @@
+"""What the folder offers: arguments are checked here, then compiled code does the work, or plain torch.
+
+float32 on the CPU is compiled; any other type or device, and every machine without a C compiler, takes
+the way of `edgewise.native.fallback`, with the same bits and the same results up to rounding.
+
+Maps are channels last and contiguous.  ``bits`` is a uint8 tensor of (n + 7) // 8 bytes for the n
+elements of a map in memory order, the first element in the lowest bit of the first byte; bits beyond
+the last element are written as 0.  Compiled code runs on ``torch.get_num_threads()`` threads.  A
+wrong type, layout or size raises `ValueError`.
+"""
+
+import math
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from edgewise.native import fallback, kernels
+
+
+def why_not() -> str | None:
+    """Why nothing is compiled here, for people; None where compiled code is used."""
+    return kernels.why_not()
+
+
+def clamp_(
+    x: Tensor,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bias: Tensor | None = None,
+    bits: Tensor | None = None,
+) -> None:
+    """``x = clamp(x + bias, low, high)`` in place, for x (..., C) and bias (C,); NaN stays NaN.
+
+    ``bits`` receives where the gradient passes: a bit is 0 where ``x + bias`` is at a finite bound or
+    beyond it.  This is torch's gradient of ReLU, ReLU6 and hard-tanh.  A NaN's gradient passes.
+    """
+    _check_map("x", x)
+    _check_like("bias", bias, x, x.shape[-1:])
+    _check_bits(bits, x)
+    if not x.is_meta:  # shapes alone have nothing to clamp
+        _way(x).clamp_(x, low, high, bias, bits)
+
+
+def mask_(g: Tensor, bits: Tensor) -> None:
+    """``g = 0`` in place where the bit is 0."""
+    _check_map("g", g)
+    _check_bits(bits, g)
+    if not g.is_meta:
+        _way(g).mask_(g, bits)
+
+
+def depthwise(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    out: Tensor,
+    *,
+    stride: int,
+    pad_top: int,
+    pad_left: int,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bits: Tensor | None = None,
+) -> None:
+    """``out = clamp(x * weight + bias, low, high)``, one filter a channel; `clamp_` says what ``bits`` gets.
+
+    x (N, H, W, C), weight (K · K, C), bias (C,), out (N, H2, W2, C) of other memory than x.  Zeros
+    surround x: ``pad_top`` rows and ``pad_left`` columns before it, and as many after it as out asks for.
+    """
+    _check_depthwise(x, weight, out, stride, pad_top, pad_left)
+    _check_like("bias", bias, x, x.shape[-1:])
+    _check_bits(bits, out)
+    _way(x).depthwise(
+        x, weight, bias, out, stride=stride, pad_top=pad_top, pad_left=pad_left, low=low, high=high, bits=bits
+    )
+
+
+def depthwise_grad_input(
+    g: Tensor, weight: Tensor, out: Tensor, *, stride: int, pad_top: int, pad_left: int, bits: Tensor | None = None
+) -> None:
+    """The gradient of `depthwise` for its input: from g (N, H2, W2, C) into out (N, H, W, C).
+
+    With ``bits`` (of the clamp that made the input) `mask_` is applied to the result.
+    """
+    _check_depthwise(out, weight, g, stride, pad_top, pad_left)
+    _check_bits(bits, out)
+    _way(g).depthwise_grad_input(g, weight, out, stride=stride, pad_top=pad_top, pad_left=pad_left, bits=bits)
+
+
+def _way(x: Tensor) -> ModuleType:
+    compiled = x.dtype == torch.float32 and x.device.type == "cpu" and kernels.why_not() is None
+    return kernels if compiled else fallback
+
+
+def _check_map(name: str, x: Tensor) -> None:
+    if not x.is_floating_point() or not x.is_contiguous() or x.ndim == 0:
+        raise ValueError(f"{name} must be a contiguous floating-point map, not {_described(x)}.")
+
+
+def _check_like(name: str, value: Tensor | None, x: Tensor, shape: torch.Size) -> None:
+    if value is None:
+        return
+    if value.dtype != x.dtype or value.device != x.device or value.shape != shape or not value.is_contiguous():
+        raise ValueError(
+            f"{name} must be contiguous {x.dtype} of shape {tuple(shape)} on {x.device}, not {_described(value)}."
+        )
+
+
+def _check_bits(bits: Tensor | None, x: Tensor) -> None:
+    if bits is None:
+        return
+    size = (x.numel() + 7) // 8
+    if bits.dtype != torch.uint8 or bits.device != x.device or bits.numel() != size or not bits.is_contiguous():
+        raise ValueError(
+            f"bits must be {size} contiguous bytes for a map of shape {tuple(x.shape)}, not {_described(bits)}."
+        )
+
+
+def _check_depthwise(x: Tensor, weight: Tensor, out: Tensor, stride: int, pad_top: int, pad_left: int) -> None:
+    _check_map("the input", x)
+    if x.ndim != 4 or out.ndim != 4:
+        raise ValueError(f"Maps have four dimensions (N, H, W, C), not {tuple(x.shape)} and {tuple(out.shape)}.")
+    kernel = math.isqrt(weight.numel() // max(1, x.shape[-1]))
+    if kernel % 2 == 0:
+        raise ValueError(f"The filter is square and odd, so weight {tuple(weight.shape)} cannot be (K · K, C).")
+    _check_like("weight", weight, x, torch.Size((kernel * kernel, x.shape[-1])))
+    _check_like("the output", out, x, torch.Size((len(x), *out.shape[1:3], x.shape[-1])))
+    if stride < 1 or pad_top < 0 or pad_left < 0:
+        raise ValueError(f"Stride {stride} and padding {pad_top}, {pad_left} must be positive, the padding may be 0.")
+
+
+def _described(x: Tensor) -> str:
+    layout = "contiguous" if x.is_contiguous() else "not contiguous"
+    return f"{x.dtype} of shape {tuple(x.shape)} on {x.device}, {layout}"

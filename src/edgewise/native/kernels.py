@@ -1,0 +1,108 @@
+"""The compiled functions: ``kernels.c`` through ctypes.
+
+Arguments must have been checked (`edgewise.native.functions` does): float32 on the CPU, contiguous,
+of matching sizes.  A wrong one here would read or write beyond a tensor.
+"""
+
+import ctypes
+import math
+import sys
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from edgewise.native.build import build
+
+_POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_SIGNATURES = {
+    "edgewise_clamp": (*[_POINTER] * 3, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
+    "edgewise_mask": (*[_POINTER] * 2, *[_SIZE] * 2),
+    "edgewise_depthwise": (*[_POINTER] * 5, *[_SIZE] * 10, *[_FLOAT] * 2, _SIZE),
+    "edgewise_depthwise_grad_input": (*[_POINTER] * 4, *[_SIZE] * 11),
+}
+
+
+@cache
+def _opened() -> tuple[ctypes.CDLL | None, str | None]:
+    reason = None
+    # Elsewhere a symbol that is missing is noticed when it is first called, which ends the process.
+    for openmp in (True, False) if sys.platform == "linux" else (False,):
+        built = build("kernels.c", openmp)
+        if built.path is None:
+            reason = built.reason
+            continue
+        try:
+            library = ctypes.CDLL(str(built.path))  # fails at once where no OpenMP runtime is loaded
+        except OSError as error:
+            reason = str(error)
+            continue
+        for name, arguments in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = arguments, None
+        return library, None
+    return None, reason
+
+
+def why_not() -> str | None:
+    """Why there is no compiled code; None where there is."""
+    return _opened()[1]
+
+
+def _library() -> ctypes.CDLL:
+    library = _opened()[0]
+    assert library is not None
+    return library
+
+
+def _at(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+def clamp_(
+    x: Tensor,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bias: Tensor | None = None,
+    bits: Tensor | None = None,
+) -> None:
+    rows, channels = (x.numel(), 1) if bias is None else (x.numel() // max(1, len(bias)), len(bias))
+    _library().edgewise_clamp(x.data_ptr(), _at(bias), _at(bits), rows, channels, low, high, torch.get_num_threads())
+
+
+def mask_(g: Tensor, bits: Tensor) -> None:
+    _library().edgewise_mask(g.data_ptr(), bits.data_ptr(), g.numel(), torch.get_num_threads())
+
+
+def depthwise(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    out: Tensor,
+    *,
+    stride: int,
+    pad_top: int,
+    pad_left: int,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bits: Tensor | None = None,
+) -> None:
+    (images, height, width, channels), (_, height2, width2, _) = x.shape, out.shape
+    kernel = math.isqrt(len(weight))
+    _library().edgewise_depthwise(
+        x.data_ptr(), weight.data_ptr(), _at(bias), out.data_ptr(), _at(bits),
+        images, channels, height, width, height2, width2, kernel, stride, pad_top, pad_left,
+        low, high, torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def depthwise_grad_input(
+    g: Tensor, weight: Tensor, out: Tensor, *, stride: int, pad_top: int, pad_left: int, bits: Tensor | None = None
+) -> None:
+    (images, height, width, channels), (_, height2, width2, _) = out.shape, g.shape
+    kernel = math.isqrt(len(weight))
+    _library().edgewise_depthwise_grad_input(
+        g.data_ptr(), weight.data_ptr(), out.data_ptr(), _at(bits),
+        images, channels, height, width, height2, width2, kernel, stride, pad_top, pad_left,
+        torch.get_num_threads(),
+    )  # fmt: skip

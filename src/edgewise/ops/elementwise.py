@@ -1,0 +1,168 @@
+"""Norms in eval mode, ReLU-like clamps, and the arithmetic between branches."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from edgewise.native import clamp_, mask_
+from edgewise.ops.base import Grads, Keeps, Needs, Shape, rows
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """ReLU (0 to infinity), ReLU6 (0 to 6), hard-tanh: operand x.  Keeps one bit per element.
+
+    The gradient passes where ``low < x < high``, as in torch.
+    """
+
+    low: float = 0.0
+    high: float = math.inf
+
+    def shape(self, operands: Sequence[Shape]) -> Shape:
+        return operands[0]
+
+    def keeps(self, needs: Needs) -> Keeps:
+        return Keeps(bits=needs[0])
+
+    def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
+        y = operands[0] if inplace else operands[0].clone()
+        clamp_(rows(y), self.low, self.high, None, bits)
+        return y
+
+    def backward(
+        self,
+        grad: Tensor,
+        operands: Sequence[Tensor | None],
+        shapes: Sequence[Shape],
+        bits: Tensor | None,
+        needs: Needs,
+        inplace: bool,
+    ) -> Grads:
+        assert bits is not None
+        grad = grad if inplace else grad.clone()
+        mask_(grad, bits)
+        return (grad,)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``(x - mean) · scale + shift`` per channel: operands x (batched), mean, scale, shift (C,).
+
+    A batch norm whose statistics are given: frozen ones, or those of the batch (`ops.statistics`).
+    Keeps x only where the scale trains.  The mean is a separate operand because a sum of
+    ``grad · x`` far from zero would lose digits that ``grad · (x - mean)`` has.
+    """
+
+    def shape(self, operands: Sequence[Shape]) -> Shape:
+        return operands[0]
+
+    def keeps(self, needs: Needs) -> Keeps:
+        return Keeps((0,) if needs[2] else ())
+
+    def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
+        x, mean, scale, shift = operands
+        y = x.sub_(mean) if inplace else x - mean
+        return y.mul_(scale).add_(shift)
+
+    def backward(
+        self,
+        grad: Tensor,
+        operands: Sequence[Tensor | None],
+        shapes: Sequence[Shape],
+        bits: Tensor | None,
+        needs: Needs,
+        inplace: bool,
+    ) -> Grads:
+        x, mean, scale, _ = operands
+        assert mean is not None
+        assert scale is not None
+        total = rows(grad).sum(0) if needs[1] or needs[3] else None
+        to_scale = None
+        if x is not None and needs[2]:
+            centred = (x - mean).mul_(grad)
+            to_scale = rows(centred).sum(0)
+            del centred
+        to_mean = -(total * scale) if total is not None and needs[1] else None
+        to_x = (grad.mul_(scale) if inplace else grad * scale) if needs[0] else None
+        return to_x, to_mean, to_scale, (total if needs[3] else None)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """``x + shift`` per channel: the bias of a convolution that is not fused.  Keeps nothing."""
+
+    def shape(self, operands: Sequence[Shape]) -> Shape:
+        return operands[0]
+
+    def keeps(self, needs: Needs) -> Keeps:
+        return Keeps()
+
+    def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
+        return operands[0].add_(operands[1]) if inplace else operands[0] + operands[1]
+
+    def backward(
+        self,
+        grad: Tensor,
+        operands: Sequence[Tensor | None],
+        shapes: Sequence[Shape],
+        bits: Tensor | None,
+        needs: Needs,
+        inplace: bool,
+    ) -> Grads:
+        return (grad if needs[0] else None), (rows(grad).sum(0) if needs[1] else None)
+
+
+@dataclass(frozen=True)
+class Add:
+    """``a + b`` of one shape, both batched: a shortcut, a connector.  Keeps nothing."""
+
+    def shape(self, operands: Sequence[Shape]) -> Shape:
+        return operands[0]
+
+    def keeps(self, needs: Needs) -> Keeps:
+        return Keeps()
+
+    def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
+        return operands[0].add_(operands[1]) if inplace else operands[0] + operands[1]
+
+    def backward(
+        self,
+        grad: Tensor,
+        operands: Sequence[Tensor | None],
+        shapes: Sequence[Shape],
+        bits: Tensor | None,
+        needs: Needs,
+        inplace: bool,
+    ) -> Grads:
+        return (grad if needs[0] else None), (grad if needs[1] else None)
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """``x · gate``: maps (N, H, W, C) and a gate (N, 1, 1, C), or one shape.  Keeps what the other needs."""
+
+    def shape(self, operands: Sequence[Shape]) -> Shape:
+        return tuple(max(pair) for pair in zip(*operands, strict=True))
+
+    def keeps(self, needs: Needs) -> Keeps:
+        return Keeps(tuple(i for i in (0, 1) if needs[1 - i]))
+
+    def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
+        return operands[0] * operands[1]
+
+    def backward(
+        self,
+        grad: Tensor,
+        operands: Sequence[Tensor | None],
+        shapes: Sequence[Shape],
+        bits: Tensor | None,
+        needs: Needs,
+        inplace: bool,
+    ) -> Grads:
+        grads: list[Tensor | None] = []
+        for i in (0, 1):
+            other = operands[1 - i]
+            grads.append((grad * other).sum_to_size(len(grad), *shapes[i]) if other is not None and needs[i] else None)
+        return tuple(grads)

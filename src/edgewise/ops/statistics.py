@@ -1,0 +1,31 @@
+"""Mean and variance of a batch: the only part of a batch norm that mixes images."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+class BatchStatistics(torch.autograd.Function):
+    """(N, C, H, W) to mean (C,) and biased variance (C,).  Keeps x.
+
+    With `ops.elementwise.Affine` this is batch norm in training: there the images are apart again,
+    so everything after it, up to the next statistics, can be computed anew from x in pieces.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        ctx.save_for_backward(x, mean)
+        return mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_mean: Tensor, to_variance: Tensor) -> Tensor:
+        x, mean = ctx.saved_tensors
+        count = x.numel() // x.shape[1]
+        slope, offset = to_variance * (2 / count), to_mean / count
+        # x - mean first: far from zero, slope · x - slope · mean would lose the digits that count.
+        centred: Tensor = x - mean.view(-1, 1, 1)
+        return centred.mul_(slope.view(-1, 1, 1)).add_(offset.view(-1, 1, 1))
