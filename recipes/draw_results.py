@@ -67,8 +67,8 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
 def accuracy_table(rows: list[dict[str, Any]]) -> str:
     """Markdown: one line an arm, with the prototype's number beside ours."""
     lines = [
-        "| set | width | method | epochs | test accuracy % | prototype % | trained | adapter | kept |",
-        "| --- | --: | --- | --: | --: | --: | --: | --: | --: |",
+        "| set | width | method | epochs | test accuracy % | prototype % | trained | adapter |",
+        "| --- | --: | --- | --: | --: | --: | --: | --: |",
     ]
     for r in rows:
         ours = f"{r['test_mean']:.1f}" + (f" ± {r['test_std']:.1f}" if r["test_std"] is not None else "")
@@ -76,25 +76,25 @@ def accuracy_table(rows: list[dict[str, Any]]) -> str:
         target += f" ± {r['target_std']:.1f}" if r["target_std"] else ""
         lines.append(
             f"| {r['set']} | {r['width']} | {r['arm']} | {r['epochs']} | {ours} | {target} "
-            f"| {r['trainable_params']:,} | {r['artifact_bytes'] / 1e6:.2f} MB "
-            f"| {r['kept_mb']:.0f} MB |"
+            f"| {r['trainable_params']:,} | {r['artifact_bytes'] / 1e6:.2f} MB |"
         )
     return "\n".join(lines)
 
 
-def defaults_table(arms: list[dict[str, Any]]) -> str:
-    """Markdown: mean validation accuracy of every arm that was tried."""
+def defaults_table(result: dict[str, Any]) -> str:
+    """Markdown: mean validation accuracy of every arm that was tried, round by round."""
     lines = [
-        "| method | head lr | other lr | settings | seeds | mean validation accuracy % |",
-        "| --- | --: | --: | --- | --: | --: |",
+        "| round | method | head lr | other lr | crop | settings | seeds | mean validation accuracy % |",
+        "| --- | --- | --: | --: | --: | --- | --: | --: |",
     ]
-    for arm in arms:
-        chosen = {"width": arm.get("width", 0.35), **arm.get("settings", {})}
-        settings = ", ".join(f"{k}={v}" for k, v in chosen.items())
-        lines.append(
-            f"| {arm['method']} | {arm['lr']:g} | {arm.get('side_lr', '')} | {settings} | {arm['seeds']} "
-            f"| {100 * arm['mean_val']:.1f} |"
-        )
+    for name in ("rates", "wirings", "crops", "rate of last"):
+        for arm in result[name]:
+            chosen = {"width": arm["width"], **arm.get("settings", {})}
+            settings = ", ".join(f"{k}={v}" for k, v in chosen.items())
+            lines.append(
+                f"| {name} | {arm['method']} | {arm['lr']:g} | {arm.get('side_lr', '')} | {arm['crop_scale']:g} "
+                f"| {settings} | {arm['seeds']} | {100 * arm['mean_val']:.1f} |"
+            )
     return "\n".join(lines)
 
 
@@ -132,7 +132,7 @@ def main() -> None:
     transfer, defaults = newest("transfer_small"), newest("choose_defaults")
     draw(transfer["rows"], DOCS / "results.svg")
     page = replaced(page, "transfer", accuracy_table(transfer["rows"]))
-    page = replaced(page, "defaults", defaults_table(defaults["arms"]))
+    page = replaced(page, "defaults", defaults_table(defaults))
     (DOCS / "results.md").write_text(page)
 
 

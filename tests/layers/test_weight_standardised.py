@@ -2,6 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgewise.cost.kept import KeptBytes
 from edgewise.layers.weight_standardised import EPS, StandardisedConv2d, standardised
 
 
@@ -23,3 +24,12 @@ def test_gradient_flows_through_the_standardisation():
         return torch.func.functional_call(conv, {"weight": weight}, x)
 
     assert torch.autograd.gradcheck(forward, conv.weight.detach().clone().requires_grad_())
+
+
+def test_gradient_and_what_is_kept() -> None:
+    weight = torch.randn(6, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(standardised, (weight,))
+    with KeptBytes([weight]) as kept:
+        result = standardised(weight)
+    assert kept.total == 0
+    assert result.requires_grad

@@ -139,7 +139,7 @@ def declared(plan: Plan, line: Line, images: int, tensors: Sequence[Tensor], ign
     return total + size
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(programs(longest=12), st.integers(1, 4), st.integers(1, 4))
 def test_programs_keep_what_their_stretches_store(line: Line, images: int, chunk: int) -> None:
     """And no more than keeping everything; inputs that are held by somebody else are free."""

@@ -55,13 +55,13 @@ def equal(some: Sequence[Tensor | None], others: Sequence[Tensor | None]) -> boo
     return all(b is None if a is None else b is not None and torch.equal(a, b) for a, b in pairs)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(programs(), counts, counts, st.sampled_from(LAYOUTS), st.lists(st.integers(0, 2), max_size=2))
 def test_any_program(line: Line, images: int, chunk: int, layout: str, silent: list[int]) -> None:
     check(line, Plan(line.program, chunk), images, layout, silent)
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(programs(), counts, counts, st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=6))
 def test_any_cut(line: Line, images: int, chunk: int, cuts: list[tuple[int, bool]]) -> None:
     """Whatever is kept and whatever is computed again, the gradients are right; what is chosen is only cheap."""

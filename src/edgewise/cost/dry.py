@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-KINDS = ("weights", "optimizer", "input", "kept", "gradients", "transient")
+# A step's plan, autograd's nodes and compiled kernels: what a network takes besides tensors (measured).
+OBJECTS = 1_000_000
 
 
 @dataclass

@@ -70,8 +70,8 @@ def demo(
         "rows": rows,
         "samples": _samples(data, folder),
         "notes": [
-            "Kept memory is measured in stock PyTorch, which keeps the input of frozen layers too: "
-            "a method that trains little does not yet use little memory."
+            "Kept is what a step really holds between forward and backward: a method that trains little "
+            "keeps little. With --lean off, edgewise fit shows what stock PyTorch would keep."
         ],
     }
     folder.write_record(record)

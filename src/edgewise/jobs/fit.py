@@ -23,6 +23,7 @@ from edgewise.jobs.request import FitRequest, resolve_method, resolved
 from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, save_adapter
 from edgewise.lean import lean_named as lean_named
 from edgewise.lean import make_lean
+from edgewise.native.allocator import give_memory_back
 from edgewise.report import write_report
 from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import Position, run
@@ -38,6 +39,7 @@ def fit(
 
     Raises `EdgewiseError` with the remedy for everything a user can mend; see `fit_run`.
     """
+    give_memory_back()
     base = resident()
     fresh = forget_highest()
     record = fit_run(request, out, resume, command, listener)

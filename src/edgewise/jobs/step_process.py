@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from edgewise.core.errors import EdgewiseError, UsageError
-from edgewise.cost.dry import Watch, on_meta, watched
+from edgewise.cost.dry import OBJECTS, Watch, on_meta, watched
 from edgewise.cost.heap import VARIABLE, heap, preload, why_not
 from edgewise.cost.kept import KeptBytes
 from edgewise.cost.macs import macs_forward
@@ -73,7 +73,7 @@ def predict(request: StepRequest) -> dict[str, Any]:
         "macs_forward": macs,
         "published_mb": round(paper.total / 1e6, 2),
         "published_kept_mb": round(paper.kept_bytes / 1e6, 2),
-        "predicted_mb": round(timeline.peak / 1e6, 2),
+        "predicted_mb": round((timeline.peak + OBJECTS) / 1e6, 2),
         "fullest": {"operation": name, "kinds": {kind: round(size / 1e6, 3) for kind, size in kinds.items()}},
         "timeline": [{kind: round(size / 1e6, 3) for kind, size in kinds.items()} for kinds in timeline.thinned()],
     }

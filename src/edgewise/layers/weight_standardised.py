@@ -4,17 +4,51 @@ Each filter has its mean subtracted and is divided by (unbiased standard deviati
 forward pass, so that the optimizer moves the raw weights.
 """
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 EPS = 1e-5
 
 
 def standardised(weight: Tensor) -> Tensor:
-    """``weight`` (out, in / groups, k, k) with zero mean and unit deviation per filter."""
+    """``weight`` (out, in / groups, k, k) with zero mean and unit deviation per filter.
+
+    Keeps nothing for the backward pass but the weight itself, which exists anyway; written out in
+    torch's own functions it would keep four more tensors of the weight's size.
+    """
+    result: Tensor = _Standardise.apply(weight)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Standardise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        centred, deviation = _centred(weight)
+        return centred.div_(deviation + EPS).view_as(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """With c = w - mean(w) and s its deviation: dc = g / (s + e) - c · sum(g c) / ((n - 1) s (s + e)²)."""
+        (weight,) = ctx.saved_tensors
+        centred, deviation = _centred(weight)
+        flat, wide = grad.flatten(1), deviation + EPS
+        along = (flat * centred).sum(1, keepdim=True) / ((centred.shape[1] - 1) * deviation * wide.square())
+        to_centred = flat / wide
+        to_centred -= centred.mul_(along)
+        return (to_centred - to_centred.mean(1, keepdim=True)).view_as(weight)
+
+
+def _centred(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Filters as rows without their mean, and their unbiased standard deviations."""
     flat = weight.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
-    return (centred / (centred.std(1, keepdim=True) + EPS)).view_as(weight)
+    return centred, centred.std(1, keepdim=True)
 
 
 class StandardisedConv2d(nn.Conv2d):

@@ -4,10 +4,12 @@ A table by module type and by function.  What is not in it stays an eager call a
 plan's notes.  Frozen convolutions take their batch norm and their clamp along (`FrozenConv`).
 """
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -333,7 +335,7 @@ def _simple(node: Node, layer: nn.Module, values: Mapping[Node, Any]) -> list[Lo
     if isinstance(layer, Normalise) and values[source].is_floating_point():
         return []
     if isinstance(layer, (*LINEAR_LAYERS, Normalise)):
-        return [Lowered(Mapped(layer.forward, linear=True), (source,))]
+        return [Lowered(Mapped(_without_inplace(layer), linear=True), (source,))]
     if isinstance(layer, SMOOTH_LAYERS):
         return [Lowered(Mapped(_without_inplace(layer)), (source,))]
     return None
@@ -348,11 +350,12 @@ class _Grouped:
         return F.group_norm(x, self.groups, weight, bias, self.eps)
 
 
-INPLACE_LAYERS: dict[type[nn.Module], Any] = {nn.Hardswish: F.hardswish, nn.Hardsigmoid: F.hardsigmoid, nn.SiLU: F.silu}
-
-
 def _without_inplace(layer: nn.Module) -> Any:
-    return INPLACE_LAYERS.get(type(layer), layer.forward)
+    """The layer's function, never overwriting its input (`Mapped` knows when it may)."""
+    twin = copy.copy(layer)
+    if "inplace" in vars(twin):
+        vars(twin)["inplace"] = False
+    return partial(type(twin).forward, twin)
 
 
 def _limits(layer: nn.Module) -> tuple[float, float] | None:

@@ -4,7 +4,6 @@ from edgewise.ops.base import Op as Op
 from edgewise.ops.base import Shape as Shape
 from edgewise.ops.convolution import Conv as Conv
 from edgewise.ops.convolution import FrozenConv as FrozenConv
-from edgewise.ops.convolution import Geometry as Geometry
 from edgewise.ops.convolution import Linear as Linear
 from edgewise.ops.elementwise import Add as Add
 from edgewise.ops.elementwise import Affine as Affine
@@ -13,6 +12,7 @@ from edgewise.ops.elementwise import Multiply as Multiply
 from edgewise.ops.elementwise import Shift as Shift
 from edgewise.ops.execute import Plan as Plan
 from edgewise.ops.execute import run as run
+from edgewise.ops.geometry import Geometry as Geometry
 from edgewise.ops.mapped import Mapped as Mapped
 from edgewise.ops.program import Analysis as Analysis
 from edgewise.ops.program import Instruction as Instruction

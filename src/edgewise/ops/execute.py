@@ -34,7 +34,7 @@ class Plan:
         return self.analyses[needs]
 
     def chunks(self, images: int) -> Iterator[slice]:
-        return (slice(start, min(start + self.chunk, images)) for start in range(0, images, self.chunk))
+        return (slice(start, min(start + self.chunk, images)) for start in range(0, max(images, 1), self.chunk))
 
 
 def run(plan: Plan, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -61,7 +61,7 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(
             *(t if i >= program.batched or i in stored else None for i, t in enumerate(tensors)), *kept
         )
-        ctx.images, ctx.options = len(tensors[0]), (tensors[0].dtype, tensors[0].device)
+        ctx.images = len(tensors[0])
         results = tuple(as_maps(y) for y in outputs)
         # Who reads these later keeps nothing for a gradient that would end here.
         frozen = (y for y, r in zip(results, program.outputs, strict=True) if not analysis.wants[r])
@@ -254,7 +254,6 @@ def _free(registers: dict[int, Tensor], program: Program, analysis: Analysis, in
 
 def _bits_for(plan: Plan, analysis: Analysis, images: int, device: torch.device) -> Iterator[Tensor]:
     """All bits of the batch in one tensor, handed out in order of use."""
-    program = plan.program
     counts = [
         [
             (analysis.bit_elements(i) * (piece.stop - piece.start) + 7) // 8
@@ -265,7 +264,6 @@ def _bits_for(plan: Plan, analysis: Analysis, images: int, device: torch.device)
         ]
         for piece in plan.chunks(images)
     ]
-    del program
     total = sum(sum(own) for own in counts)
     whole = torch.empty(total, dtype=torch.uint8, device=device)
     return iter(whole.split([c for own in counts for c in own]) if total else ())

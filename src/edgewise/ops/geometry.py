@@ -1,0 +1,136 @@
+"""The arithmetic of convolutions on maps (N, H, W, C): forward, and the two gradients."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edgewise.native import depthwise_grad_input
+from edgewise.ops.base import Shape, as_maps, as_rows, rows
+
+# Bytes that MKL packs a product's panels into, see `Geometry._dry`.
+PANELS, LARGEST_PANEL = 500_000, 1_600_000
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Stride, zero padding (top, bottom, left, right), dilation and groups of a convolution."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def shape(self, x: Shape, weight: Shape) -> Shape:
+        """(H, W, C) of the result for a map (H, W, C) and a weight (O, I / groups, kh, kw)."""
+        top, bottom, left, right = self.padding
+        sides = zip((x[0] + top + bottom, x[1] + left + right), weight[2:], self.stride, self.dilation, strict=True)
+        height, width = ((size - step * (k - 1) - 1) // stride + 1 for size, k, stride, step in sides)
+        return height, width, weight[0]
+
+    def pointwise(self, weight: Shape) -> bool:
+        """Is this a matrix product over pixels?"""
+        return weight[2:] == (1, 1) and self.stride == (1, 1) and not any(self.padding) and self.groups == 1
+
+    def one_filter_a_channel(self, weight: Shape, x: Shape) -> bool:
+        """Is this a depthwise convolution of the kind `edgewise.native` computes?"""
+        return (
+            self.groups == weight[0] == x[-1]
+            and weight[1:] in ((1, 3, 3), (1, 5, 5), (1, 7, 7))
+            and self.stride[0] == self.stride[1]
+            and self.dilation == (1, 1)
+        )
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The convolution of maps (N, H, W, C)."""
+        if x.is_meta:
+            return self._dry(x, weight, (len(x), *self.shape(tuple(x.shape[1:]), tuple(weight.shape))), weight.numel())
+        if self.pointwise(tuple(weight.shape)):
+            return torch.mm(rows(x), weight.flatten(1).t()).view(*x.shape[:-1], -1)
+        maps, padding = self._padded(as_maps(x))
+        return as_rows(F.conv2d(maps, _strided(weight), None, self.stride, padding, self.dilation, self.groups))
+
+    def input_gradient(self, grad: Tensor, weight: Tensor, x: Shape) -> Tensor:
+        """Gradient of maps of shape ``x`` (H, W, C)."""
+        if grad.is_meta:
+            return self._dry(grad, weight, (len(grad), *x), weight.numel())
+        if self.pointwise(tuple(weight.shape)):
+            return torch.mm(rows(grad), weight.flatten(1)).view(*grad.shape[:-1], -1)
+        if self.one_filter_a_channel(tuple(weight.shape), x):
+            out = grad.new_empty((len(grad), *x))
+            top, _, left, _ = self.padding
+            depthwise_grad_input(grad, taps(weight), out, stride=self.stride[0], pad_top=top, pad_left=left)
+            return out
+        # The transposed convolution, which unlike `convolution_backward` asks for no input to look at.
+        (top, bottom, left, right), (height, width, _) = self.padding, x
+        before = (top, left) if (top, left) == (bottom, right) else (0, 0)
+        wanted = (height, width) if any(before) else (height + top + bottom, width + left + right)
+        missing = tuple(
+            size - ((out - 1) * stride - 2 * pad + step * (k - 1) + 1)
+            for size, out, stride, pad, step, k in zip(
+                wanted, grad.shape[1:3], self.stride, before, self.dilation, weight.shape[2:], strict=True
+            )
+        )
+        maps = F.conv_transpose2d(
+            as_maps(grad), _strided(weight), None, self.stride, before, missing, self.groups, self.dilation
+        )
+        if not any(before):
+            maps = maps[:, :, top : top + height, left : left + width]
+        return as_rows(maps)
+
+    def weight_gradient(self, grad: Tensor, x: Tensor, weight: Shape) -> Tensor:
+        """Gradient of a weight (O, I / groups, kh, kw), summed over the images."""
+        if grad.is_meta:
+            like = grad.new_empty(weight)
+            return self._dry(grad, like, weight, 3 * like.numel())
+        if self.pointwise(weight):
+            return torch.mm(rows(grad).t(), rows(x)).view(weight)
+        maps, padding = self._padded(as_maps(x))
+        # Of the weight only the shape is looked at.
+        like = grad.new_zeros(()).expand(weight)
+        gradient: Tensor
+        _, gradient, _ = torch.ops.aten.convolution_backward(
+            as_maps(grad), maps, like, None, self.stride, padding, self.dilation, False, (0, 0), self.groups,
+            (False, True, False),
+        )  # fmt: skip
+        return gradient
+
+    def _dry(self, x: Tensor, weight: Tensor, result: Shape, reordered: int) -> Tensor:
+        """The memory of a convolution on torch's meta device, whose own convolutions forget channels last.
+
+        What the kernel libraries borrow while they work (measured, `benchmarks/kernel_scratch.py`): MKL
+        packs panels of a product's factors, oneDNN makes ``reordered`` numbers of its own order of a weight.
+        """
+        borrowed = 0
+        if self.pointwise(tuple(weight.shape)):
+            borrowed = PANELS // 4 + min(weight.numel(), LARGEST_PANEL // 4) // 2
+        elif not self.one_filter_a_channel(tuple(weight.shape), (x.shape[-1],)):
+            borrowed = reordered
+        scratch = x.new_empty(borrowed)
+        out = x.new_empty(result)
+        del scratch
+        return out
+
+    def _padded(self, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        top, bottom, left, right = self.padding
+        if (top, left) == (bottom, right):
+            return maps, (top, left)
+        return F.pad(maps, (left, right, top, bottom)), (0, 0)
+
+
+def taps(weight: Tensor) -> Tensor:
+    """A depthwise weight (C, 1, k, k) as `edgewise.native` reads it, (k · k, C)."""
+    return weight.flatten(1).t().contiguous()
+
+
+def _strided(weight: Tensor) -> Tensor:
+    """The weight with unmistakable channels-last strides.
+
+    For 1 x 1 and depthwise weights ``contiguous(memory_format=channels_last)`` changes nothing, because
+    their strides could mean either layout, and torch then falls back to the other one.
+    """
+    _, inputs, height, width = weight.shape
+    return weight.contiguous(memory_format=torch.channels_last).as_strided(
+        weight.shape, (inputs * height * width, 1, inputs * width, inputs)
+    )
