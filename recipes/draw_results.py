@@ -108,6 +108,23 @@ def weights_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def memory_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: the three numbers of every method and setting, and time against stock PyTorch in the same run."""
+    lines = [
+        "| method | lean | published | predicted | **measured peak** | resident | kept | step | against *off* |",
+        "| --- | --- | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    stock = {row["method"]: row["step_ms"] for row in rows if row["lean"] == "off"}
+    for r in rows:
+        sizes = " | ".join(
+            f"{r[name]:.1f}"
+            for name in ("published_mb", "predicted_mb", "measured_peak_mb", "measured_rss_mb", "kept_mb")
+        )
+        ratio = r["step_ms"] / stock[r["method"]]
+        lines.append(f"| {r['method']} | {r['lean']} | {sizes} | {r['step_ms']:.0f} ms | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
 def pocket_line(result: dict[str, Any]) -> str:
     """One sentence: Pocket's test accuracy."""
     epochs = result["settings"]["epochs"]
@@ -134,6 +151,11 @@ def main() -> None:
     page = replaced(page, "transfer", accuracy_table(transfer["rows"]))
     page = replaced(page, "defaults", defaults_table(defaults))
     (DOCS / "results.md").write_text(page)
+    measured = sorted((HERE.parent / "benchmarks" / "results").glob("memory_vs_eager_mobilenet_v2_224_1t_*.json"))
+    memory = replaced(
+        (DOCS / "memory.md").read_text(), "memory", memory_table(json.loads(measured[-1].read_text())["rows"])
+    )
+    (DOCS / "memory.md").write_text(memory)
 
 
 if __name__ == "__main__":
