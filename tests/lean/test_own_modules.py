@@ -1,5 +1,7 @@
 """Modules of the user's: what is followed, what is left as it is, and what is said about it."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,3 +103,29 @@ def test_hooks_of_layers_are_part_of_the_model() -> None:
         module._forward_pre_hooks.clear()
     make_lean(model)
     assert not torch.allclose(model(images), expected, atol=1e-5)
+
+
+def test_a_step_that_no_shapes_pass_runs_as_it_is_and_says_so() -> None:
+    class Fussy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.nn.functional.unfold(self.conv(x).max(0, keepdim=True).values, 2).mean(2)
+
+    model, images = Fussy(), torch.randn(2, 3, 8, 8)
+    expected = model(images)
+    make_lean(model)
+    with pytest.warns(UserWarning, match="It runs as in stock PyTorch"):
+        assert torch.equal(model(images), expected)
+
+
+def test_a_copy_of_a_model_that_cannot_be_followed() -> None:
+    model, images = Looking(), torch.randn(2, 3, 9, 9)
+    make_lean(model)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(2)
+    assert not torch.allclose(other(images), model(images))

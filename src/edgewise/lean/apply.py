@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from edgewise.lean.forward import LeanForward
+from edgewise.lean.forward import Alone, LeanForward
 from edgewise.lean.settings import SMALL, Lean
 from edgewise.lean.trace import LAYERS, Untraceable, trace
 
@@ -37,20 +37,9 @@ def make_plain(model: nn.Module) -> None:
         vars(module).pop("forward", None)
 
 
-class _Alone(nn.Module):
-    """One layer as a model."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: object) -> object:
-        return self.layer(x)
-
-
 def _alone(layer: nn.Module, lean: Lean) -> None:
     try:
-        alone = _Alone(layer)
+        alone = Alone(layer)
         layer.forward = LeanForward(alone, trace(alone), lean)
     except Untraceable:
         pass  # a layer of more than one tensor stays as it is

@@ -1,5 +1,7 @@
 """The lean forward pass of a model, in place of its own."""
 
+import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +12,19 @@ from torch.fx.node import map_arg
 
 from edgewise.lean.planning import CallStep, RunStep, StatisticsStep, Steps, plan_steps
 from edgewise.lean.settings import Lean
+from edgewise.lean.values import Unshapeable
 from edgewise.ops import BatchStatistics, run
+
+
+class Alone(nn.Module):
+    """One layer as a model."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x)
 
 
 class LeanForward:
@@ -26,10 +40,14 @@ class LeanForward:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "LeanForward":
         """A copied model gets plans of its own: those made hold the tensors of this one."""
-        return LeanForward(memo[id(self.model)], self.graph, self.lean)
+        return LeanForward(copy.deepcopy(self.model, memo), self.graph, self.lean)
 
     def __call__(self, images: Tensor) -> Tensor:
-        steps = self.steps(images)
+        try:
+            steps = self.steps(images)
+        except Unshapeable as reason:
+            warnings.warn(f"{reason}. It runs as in stock PyTorch.", stacklevel=2)
+            return self._plain(images)
         values: dict[int, Tensor] = {steps.image: images}
         results: dict[str, Tensor] = {}
         for step, forget in zip(steps.steps, steps.forget, strict=True):
@@ -47,6 +65,12 @@ class LeanForward:
             for key in forget:
                 values.pop(key, None)
         return values[steps.result]
+
+    def _plain(self, images: Tensor) -> Tensor:
+        """What the model would compute of itself."""
+        owner = self.model.layer if isinstance(self.model, Alone) else self.model
+        result: Tensor = type(owner).forward(owner, images)
+        return result
 
     def steps(self, images: Tensor) -> Steps:
         """The plan for a batch of this shape in the model's present state."""
