@@ -12,7 +12,7 @@ from torch.fx.node import map_arg
 
 from edgewise.lean.planning import CallStep, RunStep, StatisticsStep, Steps, plan_steps
 from edgewise.lean.settings import Lean
-from edgewise.lean.values import Unshapeable
+from edgewise.lean.values import Unshapeable, attribute
 from edgewise.ops import BatchStatistics, run
 
 
@@ -121,7 +121,7 @@ def _call(model: nn.Module, step: CallStep, values: Mapping[int, Tensor], consta
         result = getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return result
     if node.op == "get_attr":
-        result = model.get_parameter(str(node.target))
+        result = attribute(model, str(node.target))
         return result
     assert callable(node.target)
     result = node.target(*args, **kwargs)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Graph, Node
 
-from edgewise.lean.lowering import Lowering, Shared, Statistics
+from edgewise.lean.lowered import Shared, Statistics
+from edgewise.lean.lowering import Lowering
 from edgewise.lean.values import shapes_of
 from edgewise.ops import Analysis, Instruction, Op, Plan, Program
 

@@ -42,7 +42,7 @@ def _call(node: Node, model: nn.Module, args: Any, kwargs: Any) -> Any:
             return args[0]
         return type(module).forward(module, *args, **kwargs)
     if node.op == "get_attr":
-        return _attribute(model, str(node.target))
+        return attribute(model, str(node.target))
     if node.op == "call_method":
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
     if node.op == "call_function":
@@ -51,6 +51,7 @@ def _call(node: Node, model: nn.Module, args: Any, kwargs: Any) -> Any:
     return args[0]  # output
 
 
-def _attribute(model: nn.Module, name: str) -> Any:
+def attribute(model: nn.Module, name: str) -> Any:
+    """The tensor (or what else) that a dotted name leads to."""
     parent, _, last = name.rpartition(".")
     return getattr(model.get_submodule(parent), last)
