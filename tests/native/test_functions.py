@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from unittest import mock
 
@@ -103,6 +103,43 @@ def test_clamp(way: ModuleType, name: str, rows: int, channels: int, biased: boo
 
 
 @ways
+@pytest.mark.parametrize("name", BOUNDS)
+@settings(max_examples=25)
+@given(st.integers(1, 9), st.integers(1, 70), st.integers(0, 3), st.integers(0, 99))
+def test_affine_clamp(way: ModuleType, name: str, rows: int, channels: int, odd: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    start = 4 * torch.randn(rows, channels, generator=generator)
+    scale, offset = torch.randn(2, channels, generator=generator).unbind()
+    x, memory = guarded((rows, channels), odd=odd)
+    bits, memory_of_bits = room(x)
+    linear = start.clone()
+    with only(way):
+        native.affine_clamp_(linear, scale, offset, *BOUNDS["none"])
+        native.affine_clamp_(x.copy_(start), scale, offset, *BOUNDS[name], bits)
+    torch.testing.assert_close(linear.double(), start.double() * scale + offset, rtol=1e-6, atol=4e-6)
+    expected, passes = activated(linear, name)
+    assert torch.equal(x, expected)
+    assert bits.tolist() == bits_of(passes)
+    assert untouched(memory, odd)
+    assert untouched(memory_of_bits)
+
+
+@ways
+@pytest.mark.parametrize("channels", [3, 40])
+def test_affine_clamp_of_special_numbers(way: ModuleType, channels: int) -> None:
+    """Exact products: at a bound nothing passes, and what is not a number remains and passes."""
+    column = torch.tensor([math.nan, math.inf, -math.inf, 0.5, 0.0, 3.5, 1.0])
+    x, bits = column.repeat(channels, 1).t().contiguous(), torch.empty((7 * channels + 7) // 8, dtype=torch.uint8)
+    scale, offset = torch.full((channels,), 2.0), torch.full((channels,), -1.0)
+    with only(way):
+        native.affine_clamp_(x, scale, offset, 0.0, 6.0, bits)
+    expected = torch.tensor([math.nan, 6.0, 0.0, 0.0, 0.0, 6.0, 1.0])
+    torch.testing.assert_close(x, expected.repeat(channels, 1).t(), rtol=0, atol=0, equal_nan=True)
+    passes = torch.tensor([True, False, False, False, False, False, True])
+    assert bits.tolist() == bits_of(passes.repeat(channels, 1).t())
+
+
+@ways
 @settings(max_examples=40)
 @given(st.integers(1, 300), st.integers(0, 3), st.integers(0, 99))
 def test_mask(way: ModuleType, count: int, odd: int, seed: int) -> None:
@@ -192,18 +229,20 @@ def check(way: ModuleType, case: Case, seed: int, threads: int = 1) -> None:
     g = torch.randn(case.out, generator=generator)
     keep = torch.rand(case.x, generator=generator) < 0.5
 
-    leaf = x.double().requires_grad_()
-    linear = convolved(leaf, weight, case)
-    (gradient,) = torch.autograd.grad(linear, leaf, g.double())
+    leaf, filters = x.double().requires_grad_(), weight.double().requires_grad_()
+    linear = convolved(leaf, filters, case)
+    gradient, gradient_of_weight = torch.autograd.grad(linear, (leaf, filters), g.double())
     expected = (linear if bias is None else linear + bias.double()).detach()
 
     out, memory = guarded(case.out)
     bits, memory_of_bits = room(out)
     to_x, memory_of_gradient = guarded(case.x)
+    to_weight, memory_of_sums = guarded((case.kernel**2, case.channels))
     masked = torch.empty(case.x)
     with only(way, threads):
         native.depthwise(x, weight, bias, out, **case.geometry(), low=0.0, high=6.0, bits=bits)
         native.depthwise_grad_input(g, weight, to_x, **case.geometry())
+        native.depthwise_grad_weight(g, x, to_weight, **case.geometry())
         native.depthwise_grad_input(
             g, weight, masked, **case.geometry(), bits=torch.tensor(bits_of(keep), dtype=torch.uint8)
         )
@@ -214,9 +253,17 @@ def check(way: ModuleType, case: Case, seed: int, threads: int = 1) -> None:
     assert bits.tolist() == bits_of((unclamped > 0) & (unclamped < 6))
     torch.testing.assert_close(to_x.double(), gradient, rtol=1e-5, atol=2e-5)
     assert torch.equal(masked, torch.where(keep, to_x, 0.0))
+    close_sums(to_weight, gradient_of_weight, case)
     assert untouched(memory)
     assert untouched(memory_of_bits)
     assert untouched(memory_of_gradient)
+    assert untouched(memory_of_sums)
+
+
+def close_sums(sums: Tensor, expected: Tensor, case: Case) -> None:
+    """Each is a sum over all pixels, most of which cancel."""
+    pixels = case.images * case.out[1] * case.out[2]
+    torch.testing.assert_close(sums.double(), expected, rtol=1e-5, atol=2e-5 + 2e-6 * math.sqrt(pixels))
 
 
 @ways
@@ -256,8 +303,38 @@ def test_threads_change_nothing(way: ModuleType, channels: int) -> None:
             native.clamp_(x, 0.0, 6.0, start[0], bits)
             g = start.clone()
             native.mask_(g, bits)
-        results.append((x, bits, g))
+            y, bits_of_y = start.clone(), torch.empty_like(bits)
+            native.affine_clamp_(y, start[1], start[0], 0.0, 6.0, bits_of_y)
+        results.append((x, bits, g, y, bits_of_y))
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("way", [COMPILED])
+@settings(max_examples=40)
+@given(CASES, st.integers(0, 99))
+def test_threads_do_not_change_the_gradient_of_the_weight(way: ModuleType, case: Case, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    case = replace(case, channels=case.channels + 17, images=30)
+    x, g = torch.randn(case.x, generator=generator), torch.randn(case.out, generator=generator)
+    results = []
+    for threads in (1, 2):
+        results.append(torch.full((case.kernel**2, case.channels), math.nan))
+        with only(way, threads):
+            native.depthwise_grad_weight(g, x, results[-1], **case.geometry())
+    assert torch.equal(*results)
+
+
+@ways
+def test_the_gradient_of_a_weight_that_meets_nothing_is_zero(way: ModuleType) -> None:
+    """One pixel, met by the last tap only."""
+    x, g, out = torch.full((2, 1, 1, 20), 3.0), torch.full((2, 1, 1, 20), 2.0), torch.full((25, 20), math.nan)
+    with only(way):
+        native.depthwise_grad_weight(g, x, out, stride=3, pad_top=4, pad_left=4)
+    assert torch.equal(out[24], torch.full((20,), 12.0))
+    assert not out[:24].any()
+    with only(way):
+        native.depthwise_grad_weight(g[:0], x[:0], out, stride=1, pad_top=0, pad_left=0)
+    assert not out.any()
 
 
 def test_other_types_and_devices_take_the_plain_way() -> None:
@@ -271,6 +348,15 @@ def test_other_types_and_devices_take_the_plain_way() -> None:
     native.depthwise(
         shapeless, torch.empty(9, 8, device="meta"), None, shapeless.clone(), stride=1, pad_top=1, pad_left=1
     )
+    sums, vector = torch.empty(9, 8, device="meta"), torch.empty(8, device="meta")
+    native.depthwise_grad_weight(shapeless, shapeless, sums, stride=1, pad_top=1, pad_left=1)
+    native.affine_clamp_(shapeless, vector, vector, 0.0, 6.0)
+    x, g = torch.ones(1, 2, 2, 3, dtype=torch.float64), torch.ones(1, 2, 2, 3, dtype=torch.float64)
+    sums = torch.empty(9, 3, dtype=torch.float64)
+    native.depthwise_grad_weight(g, x, sums, stride=1, pad_top=1, pad_left=1)
+    assert sums[:, 0].tolist() == [1, 2, 1, 2, 4, 2, 1, 2, 1]
+    native.affine_clamp_(x, sums[4], sums[0], 0.0, 4.5)
+    assert x.unique().tolist() == [4.5]
 
 
 X, WEIGHT, OUT = torch.zeros(1, 4, 4, 8), torch.zeros(9, 8), torch.zeros(1, 4, 4, 8)
@@ -281,6 +367,9 @@ WRONG = {
     "bias too long": lambda: native.clamp_(X, bias=torch.zeros(9)),
     "bias of another type": lambda: native.clamp_(X, bias=torch.zeros(8, dtype=torch.float64)),
     "bias elsewhere": lambda: native.clamp_(X, bias=torch.zeros(8, device="meta")),
+    "no scale for a channel": lambda: native.affine_clamp_(X, torch.ones(7), torch.ones(8), 0.0, 6.0),
+    "offset of another type": lambda: native.affine_clamp_(X, torch.ones(8), torch.ones(8).double(), 0.0, 6.0),
+    "bits of an affine clamp": lambda: native.affine_clamp_(X, torch.ones(8), torch.ones(8), 0.0, 6.0, BITS[1:]),
     "bits too short": lambda: native.clamp_(X, bits=BITS[1:]),
     "bits too long": lambda: native.mask_(X[:, :3], BITS),
     "bits of another type": lambda: native.mask_(X, BITS.to(torch.int8)),
@@ -296,6 +385,18 @@ WRONG = {
     "other images": lambda: native.depthwise(X, WEIGHT, None, torch.zeros(2, 4, 4, 8), stride=1, pad_top=1, pad_left=1),
     "no stride": lambda: native.depthwise(X, WEIGHT, None, OUT, stride=0, pad_top=1, pad_left=1),
     "negative padding": lambda: native.depthwise_grad_input(OUT, WEIGHT, X, stride=1, pad_top=-1, pad_left=1),
+    "a gradient of other channels": lambda: native.depthwise_grad_weight(
+        torch.zeros(1, 4, 4, 9), X, WEIGHT, stride=1, pad_top=1, pad_left=1
+    ),
+    "a gradient with gaps": lambda: native.depthwise_grad_weight(
+        torch.zeros(1, 4, 4, 16)[..., ::2], X, WEIGHT, stride=1, pad_top=1, pad_left=1
+    ),
+    "an input of another type": lambda: native.depthwise_grad_weight(
+        OUT, X.double(), WEIGHT, stride=1, pad_top=1, pad_left=1
+    ),
+    "room for torch's own filter": lambda: native.depthwise_grad_weight(
+        OUT, X, torch.zeros(8, 1, 3, 3), stride=1, pad_top=1, pad_left=1
+    ),
     "gradient's bits": lambda: native.depthwise_grad_input(
         OUT, WEIGHT, X, stride=1, pad_top=1, pad_left=1, bits=BITS[1:]
     ),

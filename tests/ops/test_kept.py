@@ -19,6 +19,7 @@ from torch import Tensor
 
 import edgewise
 from edgewise.cost.kept import KeptBytes
+from edgewise.layers.weight_standardised import standardised
 from edgewise.ops import (
     Add,
     Affine,
@@ -231,7 +232,7 @@ def test_every_autograd_function_is_looked_at() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Function") for base in node.bases)
     }
-    assert found == {"_Run", "BatchStatistics"}
+    assert found == {"_Run", "BatchStatistics", "_Standardise"}
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
@@ -242,8 +243,10 @@ def test_no_tensor_hides_on_a_context(chunk: int) -> None:
     x, *shared = line.tensors(3)
     mean, variance = BatchStatistics.apply(x * 2)  # type: ignore[no-untyped-call]
     (y,) = run(Plan(program, chunk), [x * mean.view(-1, 1, 1) + variance.view(-1, 1, 1), *shared])
-    nodes = contexts(y)
-    assert {type(node).__name__ for node in nodes} == {"_RunBackward", "BatchStatisticsBackward"}
+    weight = standardised(torch.randn(2, 3, 3, 3, requires_grad=True))
+    nodes = [*contexts(y), *contexts(weight)]
+    kinds = {"_RunBackward", "BatchStatisticsBackward", "_StandardiseBackward"}
+    assert {type(node).__name__ for node in nodes} == kinds
     assert [place for node in nodes for place in hidden(vars(node))] == []
     assert all(node.saved_tensors for node in nodes)
 

@@ -14,6 +14,7 @@ from edgewise.lean.values import shapes_of
 from edgewise.ops import Analysis, Instruction, Op, Plan, Program
 
 Key = int
+WORTH_CUTTING = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,8 @@ class _Wants:
 def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> list[Step]:
     """Each run with the images it takes at once: at least ``chunk``, and more where that costs nothing.
 
-    The fullest moment decides: what the runs before have kept, and the widest point of a run at
+    A step of less than `WORTH_CUTTING` bytes is not cut at all: on small maps the calls would take longer
+    than the arithmetic.  Beyond that the fullest moment decides: what the runs before have kept, and the widest point of a run at
     ``chunk`` images.  Other runs take as many images as stay below it, which is faster.
     """
     chunk = min(chunk or images, images)
@@ -221,6 +223,8 @@ def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> l
             analysis = wants.analyses[id(step)]
             kept += images * analysis.kept_bytes()
             moments[id(step)] = (kept, analysis.width())
+    if max((kept + images * width for kept, width in moments.values()), default=0) <= WORTH_CUTTING:
+        chunk = images
     fullest = max((kept + chunk * width for kept, width in moments.values()), default=0)
 
     def images_of(kept: int, width: int) -> int:

@@ -1,4 +1,5 @@
-/* One line of a depthwise convolution, L channels at a time; included by kernels.c once for each L. */
+/* One line of a depthwise convolution, and the gradient of its weight, L channels at a time; included by
+ * kernels.c once for each L. */
 
 #define JOIN2(a, b) a##_##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -146,6 +147,129 @@ static void NAME(line)(const line *p, const float *in, const float *weight, floa
     }
     for (; t < count; t++)
         NAME(edge)(p, in, weight, out + t * p->out_step, taps_y, x + t * p->step);
+}
+
+/* ---- the gradient of the weight */
+
+/* What WIDE neighbouring pixels of g add to the sums of ROWS * TAPS taps.
+ * `x` is the line of the first row of taps; the first tap lies in its column `at`, with EDGE it and the
+ * others may lie outside. */
+INLINE void NAME(meet)(const gradient_job *job, const float *g, const float *x, int64_t at, NAME(vec) *sum,
+                       const int ROWS, const int TAPS, const int STEP, const int WIDE, const int EDGE)
+{
+    const int64_t channels = job->channels, row = job->width * channels;
+    NAME(vec) from[4];
+#pragma GCC unroll 4
+    for (int t = 0; t < WIDE; t++) {
+        from[t] = NAME(load)(g + t * channels);
+        if (L > 1)
+            KEEP(from[t]);
+    }
+#pragma GCC unroll 16
+    for (int column = 0; column < (WIDE - 1) * STEP + TAPS; column++) {
+        if (EDGE && (at + column < 0 || at + column >= job->width))
+            continue;
+        const float *pixel = x + (at + column) * channels;
+#pragma GCC unroll 8
+        for (int i = 0; i < ROWS; i++) {
+            NAME(vec) v = NAME(load)(pixel + i * row);
+            if (L > 1 && WIDE > 1)
+                KEEP(v);
+#pragma GCC unroll 4
+            for (int t = 0; t < WIDE; t++)
+                if (column >= t * STEP && column - t * STEP < TAPS)
+                    sum[i * TAPS + column - t * STEP] += from[t] * v;
+        }
+    }
+}
+
+/* What so many lines of g add to ROWS rows of taps, all of which lie inside; the sums stay in registers.
+ * `x` is the line of the first row of taps for the first line of g; the first tap of the first pixel
+ * lies `left` of it. */
+INLINE void NAME(gather)(const gradient_job *job, const float *g, const float *x, float *out, int64_t lines,
+                         int64_t left, NAME(lanes) own, const int ROWS, const int TAPS, const int STEP)
+{
+    const int64_t channels = job->channels, width = job->width, count = job->width2;
+    const int64_t step = STEP ? STEP : job->stride;
+    const int64_t room = width - TAPS + left; /* how far the first result's taps may move */
+    const int64_t first = left > 0 ? smaller(count, (left + step - 1) / step) : 0;
+    const int64_t end = room < 0 ? 0 : smaller(count, room / step + 1);
+    NAME(vec) sum[ROWS * TAPS];
+#pragma GCC unroll 32
+    for (int k = 0; k < ROWS * TAPS; k++)
+        sum[k] = (NAME(vec)){0};
+    for (; lines > 0; lines--, g += count * channels, x += job->stride * width * channels) {
+        int64_t t = 0;
+        for (; t < first; t++)
+            NAME(meet)(job, g + t * channels, x, t * step - left, sum, ROWS, TAPS, STEP, 1, 1);
+        if (STEP)
+            for (; t + 4 <= end; t += 4)
+                NAME(meet)(job, g + t * channels, x, t * step - left, sum, ROWS, TAPS, STEP, 4, 0);
+        for (; t < end; t++)
+            NAME(meet)(job, g + t * channels, x, t * step - left, sum, ROWS, TAPS, STEP, 1, 0);
+        for (; t < count; t++)
+            NAME(meet)(job, g + t * channels, x, t * step - left, sum, ROWS, TAPS, STEP, 1, 1);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < TAPS; j++)
+            *(NAME(stored) *)(out + (i * job->kernel + j) * channels) +=
+                (NAME(vec))((NAME(lanes))sum[i * TAPS + j] & own);
+}
+
+/* One image: the lines of g together for which all rows of taps lie inside (none if ROWS is 1), the
+ * others one row of taps after the other. */
+INLINE void NAME(gathers)(const gradient_job *job, const float *g, const float *x, float *out,
+                          NAME(lanes) own, const int ROWS, const int TAPS, const int STEP)
+{
+    const int64_t channels = job->channels, row = job->width * channels, row2 = job->width2 * channels;
+    const int64_t begin = ROWS > 1 ? smaller(job->height2, first_line(job, 0)) : job->height2;
+    const int64_t end = ROWS > 1 ? larger(begin, end_line(job, ROWS - 1)) : job->height2;
+    if (begin < end)
+        NAME(gather)(job, g + begin * row2, x + (begin * job->stride - job->top) * row, out, end - begin,
+                     job->left, own, ROWS, TAPS, STEP);
+    for (int64_t i = 0; i < job->kernel; i++)
+        for (int after = 0; after < 2; after++) {
+            const int64_t from = larger(after ? end : 0, first_line(job, i));
+            const int64_t to = smaller(after ? job->height2 : begin, end_line(job, i));
+            if (from < to)
+                for (int64_t j = 0; j < job->kernel; j += TAPS)
+                    NAME(gather)(job, g + from * row2, x + (from * job->stride - job->top + i) * row,
+                                 out + (i * job->kernel + j) * channels, to - from, job->left - j, own,
+                                 1, TAPS, STEP);
+        }
+}
+
+/* Add what one image gives to the sums of L channels from c on, but not to the `others` first of them. */
+static void NAME(gradient)(const gradient_job *job, int64_t image, int64_t c, int64_t others)
+{
+    const float *g = job->g + image * job->height2 * job->width2 * job->channels + c;
+    const float *x = job->x + image * job->height * job->width * job->channels + c;
+    float *out = job->out + c;
+    NAME(lanes) own = {0};
+    for (int k = 0; k < L; k++)
+        own[k] = -(k >= others);
+#if L == LONGEST
+    switch (job->stride <= 2 ? 4 * job->kernel + job->stride : 0) {
+#define UNROLLED(TAPS, STEP, ROWS) \
+    case 4 * TAPS + STEP: NAME(gathers)(job, g, x, out, own, ROWS, TAPS, STEP); return;
+    UNROLLED(3, 1, 3)
+    UNROLLED(3, 2, 3)
+    UNROLLED(5, 1, FIVE)
+    UNROLLED(5, 2, FIVE)
+    UNROLLED(7, 1, 1)
+    UNROLLED(7, 2, 1)
+#undef UNROLLED
+    default: break;
+    }
+#endif
+    switch (job->kernel) { /* few channels or an unusual stride: shorter code */
+    case 3: NAME(gathers)(job, g, x, out, own, 1, 3, 0); break;
+    case 5: NAME(gathers)(job, g, x, out, own, 1, 5, 0); break;
+    case 7: NAME(gathers)(job, g, x, out, own, 1, 7, 0); break;
+    default: NAME(gathers)(job, g, x, out, own, 1, 1, 0); break;
+    }
 }
 
 #undef L

@@ -8,7 +8,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -28,6 +28,12 @@ def clamp_(
         _pack(_inside(x, low, high), bits)
     if low > -math.inf or high < math.inf:
         x.clamp_(low, high)
+
+
+def affine_clamp_(
+    x: Tensor, scale: Tensor, offset: Tensor, low: float, high: float, bits: Tensor | None = None
+) -> None:
+    clamp_(x.mul_(scale), low, high, offset, bits)
 
 
 def mask_(g: Tensor, bits: Tensor) -> None:
@@ -66,6 +72,14 @@ def depthwise_grad_input(
     out.copy_(full[inner])
     if bits is not None:
         mask_(out, bits)
+
+
+def depthwise_grad_weight(g: Tensor, x: Tensor, out: Tensor, *, stride: int, pad_top: int, pad_left: int) -> None:
+    full, inner, reached = _surrounded(x, out, g, stride, pad_top, pad_left)
+    full[inner] = x
+    maps, size = full[reached].permute(0, 3, 1, 2), list(_filters(out).shape)
+    gradient = conv2d_weight(maps, size, g.permute(0, 3, 1, 2), stride, 0, 1, g.shape[-1])
+    out.copy_(gradient.flatten(1).t())
 
 
 def _filters(weight: Tensor) -> Tensor:

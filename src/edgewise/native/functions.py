@@ -42,6 +42,21 @@ def clamp_(
         _way(x).clamp_(x, low, high, bias, bits)
 
 
+def affine_clamp_(
+    x: Tensor, scale: Tensor, offset: Tensor, low: float, high: float, bits: Tensor | None = None
+) -> None:
+    """``x = clamp(x * scale + offset, low, high)`` in place, for scale and offset (C,); ``bits`` as for `clamp_`.
+
+    Compiled code may round once where torch rounds the product too.
+    """
+    _check_map("x", x)
+    _check_like("scale", scale, x, x.shape[-1:])
+    _check_like("offset", offset, x, x.shape[-1:])
+    _check_bits(bits, x)
+    if not x.is_meta:
+        _way(x).affine_clamp_(x, scale, offset, low, high, bits)
+
+
 def mask_(g: Tensor, bits: Tensor) -> None:
     """``g = 0`` in place where the bit is 0."""
     _check_map("g", g)
@@ -86,6 +101,16 @@ def depthwise_grad_input(
     _check_depthwise(out, weight, g, stride, pad_top, pad_left)
     _check_bits(bits, out)
     _way(g).depthwise_grad_input(g, weight, out, stride=stride, pad_top=pad_top, pad_left=pad_left, bits=bits)
+
+
+def depthwise_grad_weight(g: Tensor, x: Tensor, out: Tensor, *, stride: int, pad_top: int, pad_left: int) -> None:
+    """The gradient of `depthwise` for its weight: from g (N, H2, W2, C) and x (N, H, W, C) into out (K · K, C).
+
+    ``out`` is overwritten.  In compiled code each channel is summed up by one thread, so more threads change nothing.
+    """
+    _check_depthwise(x, out, g, stride, pad_top, pad_left)
+    if not x.is_meta:
+        _way(x).depthwise_grad_weight(g, x, out, stride=stride, pad_top=pad_top, pad_left=pad_left)
 
 
 def _way(x: Tensor) -> ModuleType:

@@ -1,6 +1,6 @@
 /* Loops that torch has no single operation for: clamps that keep one bit an element, masks of such
- * bits, and depthwise convolutions with their bias and clamp.  Called from kernels.py, which has
- * checked types and sizes.
+ * bits, and depthwise convolutions with their bias, clamp and gradients.  Called from kernels.py, which
+ * has checked types and sizes.
  *
  * Maps are channels last, pixels times channels in row-major order.  Bits lie in the same order, the
  * first element in the lowest bit of the first byte.  Numbers that are not a number stay so.
@@ -144,7 +144,7 @@ INLINE float clamped(float x, float low, float high)
 
 typedef struct {
     float *x;
-    const float *bias;
+    const float *scale, *bias; /* each may be NULL, but no scale comes alone */
     uint8_t *bits;
     int64_t rows, channels, piece; /* rows of one unit */
     float low, high;
@@ -156,6 +156,13 @@ static void shift_clamp(float *restrict x, const float *restrict bias, int64_t n
         x[i] = clamped(x[i] + bias[i], low, high);
 }
 
+static void affine_clamp(float *restrict x, const float *restrict scale, const float *restrict bias,
+                         int64_t n, float low, float high)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = clamped(x[i] * scale[i] + bias[i], low, high);
+}
+
 static void clamp_units(const void *given, int64_t first, int64_t last)
 {
     const clamp_job *job = given;
@@ -165,7 +172,10 @@ static void clamp_units(const void *given, int64_t first, int64_t last)
         int64_t row = unit * job->piece, end = smaller(row + job->piece, job->rows);
         float *start = job->x + row * channels, *x = start;
         int64_t n = (end - row) * channels;
-        if (bias)
+        if (job->scale)
+            for (; row < end; row++, x += channels)
+                affine_clamp(x, job->scale, bias, channels, low, high);
+        else if (bias)
             for (; row < end; row++, x += channels)
                 shift_clamp(x, bias, channels, low, high);
         else
@@ -176,6 +186,15 @@ static void clamp_units(const void *given, int64_t first, int64_t last)
     }
 }
 
+static void clamp_rows(float *x, const float *scale, const float *bias, uint8_t *bits, int64_t rows,
+                       int64_t channels, float low, float high, int64_t threads)
+{
+    int64_t whole = rows_to_a_byte(channels);
+    int64_t piece = whole * larger(1, PIECE / (whole * channels));
+    clamp_job job = {x, scale, bias, bits, rows, channels, piece, low, high};
+    divide(clamp_units, &job, (rows + piece - 1) / piece, rows * channels, threads);
+}
+
 EXPORT void edgewise_clamp(float *x, const float *bias, uint8_t *bits, int64_t rows, int64_t channels,
                            float low, float high, int64_t threads)
 {
@@ -184,10 +203,13 @@ EXPORT void edgewise_clamp(float *x, const float *bias, uint8_t *bits, int64_t r
         channels = n % 8 == 0 ? 8 : 1;
         rows = n / channels;
     }
-    int64_t whole = rows_to_a_byte(channels);
-    int64_t piece = whole * larger(1, PIECE / (whole * channels));
-    clamp_job job = {x, bias, bits, rows, channels, piece, low, high};
-    divide(clamp_units, &job, (rows + piece - 1) / piece, rows * channels, threads);
+    clamp_rows(x, 0, bias, bits, rows, channels, low, high, threads);
+}
+
+EXPORT void edgewise_affine_clamp(float *x, const float *scale, const float *offset, uint8_t *bits,
+                                  int64_t rows, int64_t channels, float low, float high, int64_t threads)
+{
+    clamp_rows(x, scale, offset, bits, rows, channels, low, high, threads);
 }
 
 typedef struct {
@@ -225,8 +247,43 @@ typedef struct {
     float low, high;
 } line;
 
+/* The gradient of the weight: out[i, j] = sum over pixels of g[y, x] * in[y * stride + i - top, ...]. */
+typedef struct {
+    const float *g, *x;
+    float *out;
+    int64_t images, channels;
+    int64_t height, width;   /* of the convolution's input */
+    int64_t height2, width2; /* and output */
+    int64_t kernel, stride, top, left;
+} gradient_job;
+
+/* The first line of g whose i-th row of taps lies inside, and the line after the last. */
+static int64_t first_line(const gradient_job *job, int64_t i)
+{
+    return i < job->top ? (job->top - i + job->stride - 1) / job->stride : 0;
+}
+
+static int64_t end_line(const gradient_job *job, int64_t i)
+{
+    const int64_t room = job->height - 1 + job->top - i; /* how far the first line's row may move */
+    return room < 0 ? 0 : smaller(job->height2, room / job->stride + 1);
+}
+
+#if defined(__AVX512VL__) || defined(__aarch64__)
+#define FIVE 5 /* rows of taps whose sums are taken at once where K is 5: 25 of 32 registers */
+#else
+#define FIVE 1
+#endif
+
 /* The channels are taken L at a time, the last L overlapping those before where L does not divide
  * them; so a length is needed that is not longer than all channels. */
+#if defined(__AVX512F__)
+#define LONGEST 16
+#elif defined(__AVX__)
+#define LONGEST 8
+#else
+#define LONGEST 4
+#endif
 #if defined(__AVX512F__)
 #define L 16
 #include "depthwise.h"
@@ -356,4 +413,52 @@ EXPORT void edgewise_depthwise_grad_input(const float *g, const float *weight, f
     depthwise_job job = {g, weight, 0, out, 0, bits, channels, height, width, height2, width2,
                          kernel, stride, top, left, rows, piece, -INFINITY, INFINITY};
     divide(backward_units, &job, (rows + piece - 1) / piece, rows * width * channels, threads);
+}
+
+#define BLOCK 16 /* channels of one unit, the last has those that remain: a line of the cache for one thread */
+
+static void one_gradient(const gradient_job *job, int64_t image, int64_t first, int64_t last)
+{
+#define BLOCKS(L) \
+    for (int64_t c = first; c < last; c += L) \
+        gradient_##L(job, image, smaller(c, last - L), larger(0, c + L - last));
+#if defined(__AVX512F__)
+    if (job->channels >= 16)
+        BLOCKS(16)
+    else
+#endif
+#if defined(__AVX__)
+    if (job->channels >= 8)
+        BLOCKS(8)
+    else
+#endif
+    if (job->channels >= 4)
+        BLOCKS(4)
+    else
+        BLOCKS(1)
+#undef BLOCKS
+}
+
+/* Each thread has channels of its own, and sums over all pixels in an order that does not depend on the
+ * threads. */
+static void gradient_units(const void *given, int64_t first, int64_t last)
+{
+    const gradient_job *job = given;
+    const int64_t begin = first * BLOCK, rest = job->channels - last * BLOCK;
+    const int64_t end = rest < BLOCK ? job->channels : last * BLOCK;
+    for (int64_t tap = 0; tap < job->kernel * job->kernel; tap++)
+        for (int64_t c = begin; c < end; c++)
+            job->out[tap * job->channels + c] = 0;
+    for (int64_t image = 0; image < job->images; image++)
+        one_gradient(job, image, begin, end);
+}
+
+EXPORT void edgewise_depthwise_grad_weight(const float *g, const float *x, float *out, int64_t images,
+                                           int64_t channels, int64_t height, int64_t width, int64_t height2,
+                                           int64_t width2, int64_t kernel, int64_t stride, int64_t top,
+                                           int64_t left, int64_t threads)
+{
+    gradient_job job = {g, x, out, images, channels, height, width, height2, width2,
+                        kernel, stride, top, left};
+    divide(gradient_units, &job, larger(1, channels / BLOCK), images * height2 * width2 * channels, threads);
 }

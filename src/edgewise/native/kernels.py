@@ -17,9 +17,11 @@ from edgewise.native.build import build
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
     "edgewise_clamp": (*[_POINTER] * 3, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
+    "edgewise_affine_clamp": (*[_POINTER] * 4, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
     "edgewise_mask": (*[_POINTER] * 2, *[_SIZE] * 2),
     "edgewise_depthwise": (*[_POINTER] * 5, *[_SIZE] * 10, *[_FLOAT] * 2, _SIZE),
     "edgewise_depthwise_grad_input": (*[_POINTER] * 4, *[_SIZE] * 11),
+    "edgewise_depthwise_grad_weight": (*[_POINTER] * 3, *[_SIZE] * 11),
 }
 
 
@@ -70,6 +72,16 @@ def clamp_(
     _library().edgewise_clamp(x.data_ptr(), _at(bias), _at(bits), rows, channels, low, high, torch.get_num_threads())
 
 
+def affine_clamp_(
+    x: Tensor, scale: Tensor, offset: Tensor, low: float, high: float, bits: Tensor | None = None
+) -> None:
+    rows, channels = x.numel() // max(1, len(scale)), len(scale)
+    _library().edgewise_affine_clamp(
+        x.data_ptr(), scale.data_ptr(), offset.data_ptr(), _at(bits), rows, channels, low, high,
+        torch.get_num_threads(),
+    )  # fmt: skip
+
+
 def mask_(g: Tensor, bits: Tensor) -> None:
     _library().edgewise_mask(g.data_ptr(), bits.data_ptr(), g.numel(), torch.get_num_threads())
 
@@ -103,6 +115,16 @@ def depthwise_grad_input(
     kernel = math.isqrt(len(weight))
     _library().edgewise_depthwise_grad_input(
         g.data_ptr(), weight.data_ptr(), out.data_ptr(), _at(bits),
+        images, channels, height, width, height2, width2, kernel, stride, pad_top, pad_left,
+        torch.get_num_threads(),
+    )  # fmt: skip
+
+
+def depthwise_grad_weight(g: Tensor, x: Tensor, out: Tensor, *, stride: int, pad_top: int, pad_left: int) -> None:
+    (images, height, width, channels), (_, height2, width2, _) = x.shape, g.shape
+    kernel = math.isqrt(len(out))
+    _library().edgewise_depthwise_grad_weight(
+        g.data_ptr(), x.data_ptr(), out.data_ptr(),
         images, channels, height, width, height2, width2, kernel, stride, pad_top, pad_left,
         torch.get_num_threads(),
     )  # fmt: skip

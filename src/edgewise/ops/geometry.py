@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgewise.native import depthwise_grad_input
+from edgewise.native import depthwise_grad_input, depthwise_grad_weight
 from edgewise.ops.base import Shape, as_maps, as_rows, rows
 
 # Bytes that MKL packs a product's panels into, see `Geometry._dry`.
@@ -86,6 +86,11 @@ class Geometry:
             return self._dry(grad, like, weight, 3 * like.numel())
         if self.pointwise(weight):
             return torch.mm(rows(grad).t(), rows(x)).view(weight)
+        if self.one_filter_a_channel(weight, tuple(x.shape)):
+            out = grad.new_empty((weight[2] * weight[3], weight[0]))
+            top, _, left, _ = self.padding
+            depthwise_grad_weight(grad, x, out, stride=self.stride[0], pad_top=top, pad_left=left)
+            return out.t().reshape(weight)
         maps, padding = self._padded(as_maps(x))
         # Of the weight only the shape is looked at.
         like = grad.new_zeros(()).expand(weight)
