@@ -212,9 +212,10 @@ class _Wants:
 def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> list[Step]:
     """Each run with the images it takes at once: at least ``chunk``, and more where that costs nothing.
 
-    A step of less than `WORTH_CUTTING` bytes is not cut at all: on small maps the calls would take longer
-    than the arithmetic.  Beyond that the fullest moment decides: what the runs before have kept, and the widest point of a run at
-    ``chunk`` images.  Other runs take as many images as stay below it, which is faster.
+    A step of less than `WORTH_CUTTING` bytes is not cut at all: on small maps the calls would take
+    longer than the arithmetic.  Beyond that the fullest moment decides: what the runs before have kept,
+    and the widest point of a run at ``chunk`` images.  Other runs take as many images as stay below
+    it, which is faster.
     """
     chunk = min(chunk or images, images)
     kept, moments = 0, {}
