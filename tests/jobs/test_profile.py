@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.support.commands import edgewise
 
+from commands import edgewise
 from edgewise.core.errors import UsageError
 from edgewise.cost.heap import why_not
 from edgewise.jobs.profile import profile
