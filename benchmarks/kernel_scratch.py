@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from edgewise.cost.heap import Heap, heap, preload, why_not
+from edgewise.ops import Geometry
 
 PRODUCTS = ((12544, 16, 96), (3136, 144, 24), (196, 576, 96), (49, 160, 960), (392, 320, 1280), (392, 1280, 320))
 # images, channels, filters, side, kernel, stride, groups
@@ -56,20 +56,18 @@ def main() -> None:
     for images, inputs, outputs, side, kernel, stride, groups in CONVOLUTIONS:
         x = torch.randn(images, inputs, side, side).contiguous(memory_format=torch.channels_last)
         weight = torch.randn(outputs, inputs // groups, kernel, kernel).contiguous(memory_format=torch.channels_last)
-        geometry = ((stride, stride), (kernel // 2, kernel // 2), (1, 1), groups)
+        pad = kernel // 2
+        geometry = Geometry((stride, stride), (pad, pad, pad, pad), (1, 1), groups)
+        maps = x.permute(0, 2, 3, 1)
+        grad = torch.randn_like(geometry.apply(maps, weight))
 
-        def forward(x: Tensor = x, weight: Tensor = weight, geometry: tuple[object, ...] = geometry) -> Tensor:
-            return F.conv2d(x, weight, None, *geometry)  # type: ignore[call-overload, no-any-return]
-
-        grad = torch.randn_like(forward())
+        def forward(g: Geometry = geometry, maps: Tensor = maps, weight: Tensor = weight) -> Tensor:
+            return g.apply(maps, weight)
 
         def to_weight(
-            x: Tensor = x, weight: Tensor = weight, grad: Tensor = grad, g: tuple[object, ...] = geometry
+            g: Geometry = geometry, grad: Tensor = grad, maps: Tensor = maps, weight: Tensor = weight
         ) -> Tensor:
-            steps, padding, dilation, groups = g
-            return torch.ops.aten.convolution_backward(
-                grad, x, weight, None, steps, padding, dilation, False, (0, 0), groups, (False, True, False)
-            )[1]
+            return g.weight_gradient(grad, maps, weight)
 
         name = f"{images} x {inputs} x {side}², {outputs} of {kernel}²/{groups}"
         print(

@@ -11,14 +11,13 @@ steps of one run on one machine: read the ratios.
 """
 
 import argparse
-import datetime
-import json
 import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from edgewise.core.files import add_result
 from edgewise.jobs.profile import profile
 from edgewise.jobs.training_step import StepRequest
 
@@ -71,11 +70,8 @@ def main() -> None:
         },
         "rows": measured(arguments),
     }
-    name = f"memory_vs_eager_{arguments.backbone}_{arguments.image_size}_{arguments.threads}t_{datetime.date.today()}"
-    out = Path(__file__).parent / "results" / f"{name}.json"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(out)
+    name = f"memory_vs_eager_{arguments.backbone}_{arguments.image_size}_{arguments.threads}t"
+    print(add_result(Path(__file__).parent / "results", name, result))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ evenly spaced images a set are scored, nothing is judged and nothing is written.
 
 import argparse
 import io
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from torch import Tensor, nn
 
 from edgewise import __version__
 from edgewise.backbones import Backbone, load
+from edgewise.core.files import add_result
 from edgewise.core.preprocess import Preprocess
 from edgewise.data.transforms import evaluation_image
 from edgewise.layers.normalise import normalise
@@ -228,9 +228,7 @@ def main() -> None:
         },
         "rows": rows,
     }
-    path = args.out / f"check_weights_{time.strftime('%Y-%m-%d')}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"Written: {path}")
+    print(f"Written: {add_result(args.out, 'check_weights', result)}")
     if failed := [row["file"] for row in rows if not row["passed"]]:
         raise SystemExit(f"Not within what was expected: {', '.join(failed)}.")
 

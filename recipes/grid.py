@@ -5,9 +5,7 @@ processes (one torch thread each, which on two cores beats one process with two 
 leaves ``STATE/jobs/KEY.json``; a job whose file exists is not run again.
 """
 
-import datetime
 import hashlib
-import itertools
 import json
 import multiprocessing
 import os
@@ -20,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from edgewise.core.files import add_result
 
 WEIGHTS = {0.35: "mobilenet_v2_w035_imagenet_backbone.safetensors", 1.0: "mobilenet_v2_w100_imagenet.safetensors"}
 CIFAR_TRAIN, CIFAR_TEST = 100, 200
@@ -98,12 +98,8 @@ def finished(jobs: Sequence[Job], state: Path) -> list[dict[str, Any]]:
 
 
 def write_result(name: str, result: Mapping[str, Any]) -> Path:
-    """``recipes/results/NAME_DATE.json``, with a number after the date where that exists: results are added."""
-    folder, stem = Path(__file__).parent / "results", f"{name}_{datetime.date.today()}"
-    names = (stem if number == 1 else f"{stem}_{number}" for number in itertools.count(1))
-    path = next(path for path in (folder / f"{name}.json" for name in names) if not path.exists())
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    return path
+    """Add ``result`` to ``recipes/results``."""
+    return add_result(Path(__file__).parent / "results", name, result)
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:

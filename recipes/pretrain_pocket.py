@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgewise.backbones.pocket import pocket
+from edgewise.core.files import add_result
 
 MEAN, STD = 0.5, 0.25
 PACKAGE_WEIGHTS = Path(__file__).parent.parent / "src/edgewise/backbones/pocket_cifar10.safetensors"
@@ -165,8 +166,7 @@ def main() -> None:
         "cifar10_test_top1": round(score, 4),
         "log": log,
     }
-    results = Path(__file__).parent / "results" / f"pretrain_pocket_seed{args.seed}.json"
-    results.write_text(json.dumps(result, indent=1) + "\n")
+    add_result(Path(__file__).parent / "results", f"pretrain_pocket_seed{args.seed}", result)
     print(f"CIFAR-10 test top-1 {100 * score:.2f} %; weights in {args.out}")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import edgewise.ops
 from edgewise.ops import AveragePool, Conv, FrozenConv, Geometry, Plan, run
-from edgewise.ops.base import as_rows
+from edgewise.ops.base import Saved, as_rows
 
 IMAGES = 5
 CHUNKS = (1, 3, IMAGES)
@@ -109,7 +109,7 @@ def test_the_contract_without_a_program(case: Case) -> None:
             y = case.op.forward(given, bits, inplace)
             assert inplace or all(torch.equal(t, before) for t, before in zip(given, operands, strict=True))
             flowing = grad.clone()
-            grads = case.op.backward(flowing, read, case.shapes, bits, needs, inplace)
+            grads = case.op.backward(flowing, Saved(read, case.shapes, bits, needs, inplace))
             assert inplace or torch.equal(flowing, grad)
             assert y.is_contiguous()
             assert [g is not None for g in grads] == list(needs)

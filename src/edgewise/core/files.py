@@ -5,8 +5,10 @@ renamed.  Whatever happens before the rename (a kill, a full disk), the previous
 """
 
 import contextlib
+import datetime
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -52,6 +54,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Atomically write UTF-8 text; bytes of a file name that are not UTF-8 appear as ``\\udcNN``."""
     write_atomically(path, lambda part: _write_all(part, text.encode(errors="backslashreplace")))
+
+
+def add_result(folder: Path, name: str, result: Any) -> Path:
+    """Write ``NAME_DATE.json`` into ``folder``, with a number after the date where that exists.
+
+    Results are added, never replaced.  Returns the path.
+    """
+    stem = f"{name}_{datetime.date.today()}"
+    names = (stem if number == 1 else f"{stem}_{number}" for number in itertools.count(1))
+    path = next(path for path in (folder / f"{name}.json" for name in names) if not path.exists())
+    write_text(path, json.dumps(result, indent=1) + "\n")
+    return path
 
 
 def append_line(path: Path, line: str) -> None:

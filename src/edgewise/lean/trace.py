@@ -34,9 +34,10 @@ def trace(model: nn.Module) -> Graph:
     if len([node for node in graph.nodes if node.op == "placeholder"]) != 1:
         raise Untraceable(f"{type(model).__name__}.forward takes more than one tensor")
     graph.eliminate_dead_code(_is_impure)
+    place = {node: number for number, node in enumerate(graph.nodes)}
     for node in graph.nodes:
         changed = _overwrites(node, model)
-        if changed is not None and any(user is not node and _after(user, node, graph) for user in changed.users):
+        if changed is not None and any(place[user] > place[node] for user in changed.users):
             raise Untraceable(f"{changed.name} is used again after {node.name} has overwritten it")
     return graph
 
@@ -53,7 +54,7 @@ class _Tracer(Tracer):
         before = len(self.graph.nodes)
         try:
             return forward(*args, **kwargs)
-        except Exception:
+        except Exception:  # it looks at values or shapes, in whatever way: then it is followed no further
             for node in reversed(list(self.graph.nodes)[before:]):
                 self.graph.erase_node(node)
             return self._opaque(m, args, kwargs)
@@ -86,8 +87,3 @@ def _overwrites(node: Node, model: nn.Module) -> Node | None:
         name = str(node.target)
         return first if name.endswith("_") and not name.endswith("__") else None
     return first if node.kwargs.get("inplace") is True or node.target in INPLACE else None
-
-
-def _after(user: Node, node: Node, graph: Graph) -> bool:
-    order = list(graph.nodes)
-    return order.index(user) > order.index(node)

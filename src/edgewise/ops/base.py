@@ -27,6 +27,22 @@ class Keeps:
     bits: bool = False
 
 
+@dataclass(frozen=True)
+class Saved:
+    """What a backward pass is given besides the gradient of the result.
+
+    Of the batched ``operands`` only those are there that `Op.keeps` names; ``shapes`` are those of
+    one image; ``needs`` marks the operands whose gradients are wanted; an ``owned`` gradient may be
+    overwritten.
+    """
+
+    operands: Sequence[Tensor | None]
+    shapes: Sequence[Shape]
+    bits: Tensor | None
+    needs: Needs
+    owned: bool
+
+
 class Op(Protocol):
     """The contract; ``tests/ops`` checks every member against plain torch."""
 
@@ -39,20 +55,8 @@ class Op(Protocol):
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         """The result; fills ``bits`` where given; may overwrite the first operand if ``inplace``."""
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        """Gradients of the operands marked in ``needs``; may overwrite ``grad`` if ``inplace``.
-
-        Of the batched ``operands`` only those that `keeps` names are there; ``shapes`` are those of
-        one image.  A shared operand's gradient is this piece's share.
-        """
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        """Gradients of the wanted operands; a shared operand's is this piece's share."""
 
 
 def rows(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgewise.native import clamp_, depthwise, mask_
-from edgewise.ops.base import Grads, Keeps, Needs, Shape, rows
+from edgewise.ops.base import Grads, Keeps, Needs, Saved, Shape, rows
 from edgewise.ops.geometry import Geometry, taps
 
 
@@ -28,19 +28,11 @@ class Conv:
         x, weight = operands
         return self.geometry.apply(x, weight)
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        x, weight = operands
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        x, weight = saved.operands
         assert weight is not None
-        to_weight = self.geometry.weight_gradient(grad, x, shapes[1]) if x is not None and needs[1] else None
-        return (self.geometry.input_gradient(grad, weight, shapes[0]) if needs[0] else None), to_weight
+        to_weight = self.geometry.weight_gradient(grad, x, weight) if x is not None and saved.needs[1] else None
+        return (self.geometry.input_gradient(grad, weight, saved.shapes[0]) if saved.needs[0] else None), to_weight
 
 
 @dataclass(frozen=True)
@@ -80,23 +72,15 @@ class FrozenConv:
         clamp_(rows(y), self.low, self.high, offset, bits)
         return y
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        _, weight, scale, _ = operands
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        _, weight, scale, _ = saved.operands
         assert weight is not None
         assert scale is not None
-        if bits is not None:
-            grad = grad if inplace else grad.clone()
-            mask_(grad, bits)
-        to_x = self.geometry.input_gradient(grad, _scaled(weight, scale), shapes[0]) if needs[0] else None
-        return to_x, None, None, (rows(grad).sum(0) if needs[3] else None)
+        if saved.bits is not None:
+            grad = grad if saved.owned else grad.clone()
+            mask_(grad, saved.bits)
+        to_x = self.geometry.input_gradient(grad, _scaled(weight, scale), saved.shapes[0]) if saved.needs[0] else None
+        return to_x, None, None, (rows(grad).sum(0) if saved.needs[3] else None)
 
 
 @dataclass(frozen=True)
@@ -113,21 +97,13 @@ class Linear:
         x, weight, bias = operands
         return F.linear(x, weight, bias)
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        x, weight, _ = operands
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        x, weight, _ = saved.operands
         assert weight is not None
         return (
-            grad @ weight if needs[0] else None,
-            rows(grad).t() @ rows(x) if x is not None and needs[1] else None,
-            rows(grad).sum(0) if needs[2] else None,
+            grad @ weight if saved.needs[0] else None,
+            rows(grad).t() @ rows(x) if x is not None and saved.needs[1] else None,
+            rows(grad).sum(0) if saved.needs[2] else None,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from edgewise.native import clamp_, mask_
-from edgewise.ops.base import Grads, Keeps, Needs, Shape, rows
+from edgewise.ops.base import Grads, Keeps, Needs, Saved, Shape, rows
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,10 @@ class Clamp:
         clamp_(rows(y), self.low, self.high, None, bits)
         return y
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        assert bits is not None
-        grad = grad if inplace else grad.clone()
-        mask_(grad, bits)
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        assert saved.bits is not None
+        grad = grad if saved.owned else grad.clone()
+        mask_(grad, saved.bits)
         return (grad,)
 
 
@@ -66,27 +58,19 @@ class Affine:
         y = x.sub_(mean) if inplace else x - mean
         return y.mul_(scale).add_(shift)
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        x, mean, scale, _ = operands
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        x, mean, scale, _ = saved.operands
         assert mean is not None
         assert scale is not None
-        total = rows(grad).sum(0) if needs[1] or needs[3] else None
+        total = rows(grad).sum(0) if saved.needs[1] or saved.needs[3] else None
         to_scale = None
-        if x is not None and needs[2]:
+        if x is not None and saved.needs[2]:
             centred = (x - mean).mul_(grad)
             to_scale = rows(centred).sum(0)
             del centred
-        to_mean = -(total * scale) if total is not None and needs[1] else None
-        to_x = (grad.mul_(scale) if inplace else grad * scale) if needs[0] else None
-        return to_x, to_mean, to_scale, (total if needs[3] else None)
+        to_mean = -(total * scale) if total is not None and saved.needs[1] else None
+        to_x = (grad.mul_(scale) if saved.owned else grad * scale) if saved.needs[0] else None
+        return to_x, to_mean, to_scale, (total if saved.needs[3] else None)
 
 
 @dataclass(frozen=True)
@@ -102,16 +86,8 @@ class Shift:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         return operands[0].add_(operands[1]) if inplace else operands[0] + operands[1]
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        return (grad if needs[0] else None), (rows(grad).sum(0) if needs[1] else None)
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        return (grad if saved.needs[0] else None), (rows(grad).sum(0) if saved.needs[1] else None)
 
 
 @dataclass(frozen=True)
@@ -127,16 +103,8 @@ class Add:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         return operands[0].add_(operands[1]) if inplace else operands[0] + operands[1]
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        return (grad if needs[0] else None), (grad if needs[1] else None)
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        return (grad if saved.needs[0] else None), (grad if saved.needs[1] else None)
 
 
 @dataclass(frozen=True)
@@ -152,17 +120,11 @@ class Multiply:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         return operands[0] * operands[1]
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        grads: list[Tensor | None] = []
-        for i in (0, 1):
-            other = operands[1 - i]
-            grads.append((grad * other).sum_to_size(len(grad), *shapes[i]) if other is not None and needs[i] else None)
-        return tuple(grads)
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        def to(i: int) -> Tensor | None:
+            other = saved.operands[1 - i]
+            if other is None or not saved.needs[i]:
+                return None
+            return (grad * other).sum_to_size(len(grad), *saved.shapes[i])
+
+        return to(0), to(1)

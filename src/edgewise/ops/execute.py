@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from edgewise.ops.base import as_maps, as_rows
+from edgewise.ops.base import Saved, as_maps, as_rows
 from edgewise.ops.program import Analysis, Program, Stretch
 
 
@@ -57,9 +57,8 @@ class _Run(torch.autograd.Function):
         ctx.plan, ctx.needs = plan, analysis.wants[: len(tensors)]
         ctx.layout = [[(tuple(tape.registers), tuple(tape.bits)) for tape in own] for own in tapes]
         program = plan.program
-        stored = {r for stretch in analysis.stretches for r in stretch.stored}
         ctx.save_for_backward(
-            *(t if i >= program.batched or i in stored else None for i, t in enumerate(tensors)), *kept
+            *(t if i >= program.batched or i in analysis.stored else None for i, t in enumerate(tensors)), *kept
         )
         ctx.images = len(tensors[0])
         results = tuple(as_maps(y) for y in outputs)
@@ -197,8 +196,7 @@ def _reverse(
             for i, r in enumerate(instruction.operands)
         )
         shapes = tuple(program.shapes[r] for r in instruction.operands)
-        needs = analysis.needs[index]
-        found = instruction.op.backward(grad, operands, shapes, bits.get(index), needs, owned)
+        found = instruction.op.backward(grad, Saved(operands, shapes, bits.get(index), analysis.needs[index], owned))
         aliases = sum(g is grad for g in found)
         for r, g in zip(instruction.operands, found, strict=True):
             if g is not None:

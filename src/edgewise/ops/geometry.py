@@ -79,24 +79,22 @@ class Geometry:
             maps = maps[:, :, top : top + height, left : left + width]
         return as_rows(maps)
 
-    def weight_gradient(self, grad: Tensor, x: Tensor, weight: Shape) -> Tensor:
-        """Gradient of a weight (O, I / groups, kh, kw), summed over the images."""
+    def weight_gradient(self, grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """Gradient of ``weight`` (O, I / groups, kh, kw), summed over the images."""
+        size = tuple(weight.shape)
         if grad.is_meta:
-            like = grad.new_empty(weight)
-            return self._dry(grad, like, weight, 3 * like.numel())
-        if self.pointwise(weight):
-            return torch.mm(rows(grad).t(), rows(x)).view(weight)
-        if self.one_filter_a_channel(weight, tuple(x.shape)):
-            out = grad.new_empty((weight[2] * weight[3], weight[0]))
+            return self._dry(grad, weight, size, 2 * weight.numel())
+        if self.pointwise(size):
+            return torch.mm(rows(grad).t(), rows(x)).view(size)
+        if self.one_filter_a_channel(size, tuple(x.shape)):
+            out = grad.new_empty((size[2] * size[3], size[0]))
             top, _, left, _ = self.padding
             depthwise_grad_weight(grad, x, out, stride=self.stride[0], pad_top=top, pad_left=left)
-            return out.t().reshape(weight)
+            return out.t().reshape(size)
         maps, padding = self._padded(as_maps(x))
-        # Of the weight only the shape is looked at.
-        like = grad.new_zeros(()).expand(weight)
         gradient: Tensor
         _, gradient, _ = torch.ops.aten.convolution_backward(
-            as_maps(grad), maps, like, None, self.stride, padding, self.dilation, False, (0, 0), self.groups,
+            as_maps(grad), maps, weight, None, self.stride, padding, self.dilation, False, (0, 0), self.groups,
             (False, True, False),
         )  # fmt: skip
         return gradient

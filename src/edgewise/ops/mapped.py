@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from edgewise.ops.base import Grads, Keeps, Needs, Shape, as_maps, as_rows
+from edgewise.ops.base import Grads, Keeps, Needs, Saved, Shape, as_maps, as_rows
 
 Function = Callable[..., Tensor]
 
@@ -44,22 +44,14 @@ class Mapped:
         # A view: the next op may overwrite it, and x with it; a part of x would keep all of x.
         return y if inplace and y.numel() == x.numel() else y.clone()
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        x = operands[0]
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        x = saved.operands[0]
         if x is None:
-            x = grad.new_zeros(()).expand(len(grad), *shapes[0])
+            x = grad.new_zeros(()).expand(len(grad), *saved.shapes[0])
         # x is asked always: torch's group norm of channels-last maps crashes where only its weight is.
-        asked = (True, *needs[1:])
+        asked = (True, *saved.needs[1:])
         leaves = [
-            tensor.detach().requires_grad_(ask) for tensor, ask in zip((x, *operands[1:]), asked, strict=True)
+            tensor.detach().requires_grad_(ask) for tensor, ask in zip((x, *saved.operands[1:]), asked, strict=True)
             if tensor is not None
         ]  # fmt: skip
         with torch.enable_grad():
@@ -68,4 +60,4 @@ class Mapped:
         wanted = [leaf for leaf, ask in zip(leaves, asked, strict=True) if ask]
         found = iter(torch.autograd.grad(total, wanted))
         grads = tuple(next(found) if ask else None for ask in asked)
-        return (grads[0].contiguous() if needs[0] and grads[0] is not None else None), *grads[1:]
+        return (grads[0].contiguous() if saved.needs[0] and grads[0] is not None else None), *grads[1:]

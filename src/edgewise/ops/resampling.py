@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgewise.ops.base import Grads, Keeps, Needs, Shape, as_maps, as_rows
+from edgewise.ops.base import Grads, Keeps, Needs, Saved, Shape, as_maps, as_rows
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,9 @@ class AveragePool:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         return as_rows(F.avg_pool2d(as_maps(operands[0]), self.pool))
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
         images, height, width, channels = grad.shape
-        whole = grad.new_zeros((images, *shapes[0]))
+        whole = grad.new_zeros((images, *saved.shapes[0]))
         inside = whole[:, : height * self.pool, : width * self.pool]
         squares = inside.unflatten(2, (width, self.pool)).unflatten(1, (height, self.pool))
         squares.copy_((grad / self.pool**2).view(images, height, 1, width, 1, channels).expand_as(squares))
@@ -59,17 +51,9 @@ class GlobalPool:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         return operands[0].mean((1, 2), keepdim=True)
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        height, width, _ = shapes[0]
-        return ((grad / (height * width)).expand(len(grad), *shapes[0]).contiguous(),)
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        height, width, _ = saved.shapes[0]
+        return ((grad / (height * width)).expand(len(grad), *saved.shapes[0]).contiguous(),)
 
 
 @dataclass(frozen=True)
@@ -89,15 +73,7 @@ class BilinearResize:
         size = (self.height, self.width)
         return as_rows(F.interpolate(as_maps(operands[0]), size, mode="bilinear", align_corners=False))
 
-    def backward(
-        self,
-        grad: Tensor,
-        operands: Sequence[Tensor | None],
-        shapes: Sequence[Shape],
-        bits: Tensor | None,
-        needs: Needs,
-        inplace: bool,
-    ) -> Grads:
-        height, width, channels = shapes[0]
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        height, width, channels = saved.shapes[0]
         size, before = [self.height, self.width], [len(grad), channels, height, width]
         return (as_rows(torch.ops.aten.upsample_bilinear2d_backward(as_maps(grad), size, before, False)),)
