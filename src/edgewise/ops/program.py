@@ -73,10 +73,13 @@ class Stretch:
 
 
 class Analysis:
-    """What a program's backward pass takes when the inputs marked in ``needs`` want gradients."""
+    """What a program's backward pass takes when the inputs marked in ``needs`` want gradients.
 
-    def __init__(self, program: Program, needs: Needs) -> None:
-        self.program = program
+    Without ``recompute`` it keeps everything that it reads.
+    """
+
+    def __init__(self, program: Program, needs: Needs, recompute: bool = True) -> None:
+        self.program, self.recompute = program, recompute
         wants = list(needs) + [False] * len(program.instructions)
         self.needs: list[Needs] = []
         for instruction in program.instructions:
@@ -158,7 +161,7 @@ class Analysis:
         end = len(self.program.instructions)
         whole = self._stretch(0, end, recompute=False)
         yield (whole,)
-        if set(whole.stored) <= self.program.held:
+        if not self.recompute or set(whole.stored) <= self.program.held:
             return
         smallest, largest = max(self._tape(i, i + 1) for i in range(end)), self._tape(0, end)
         limit = smallest
