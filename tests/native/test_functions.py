@@ -1,83 +1,19 @@
 """Compiled code and its plain twin, both against torch's own operations and their gradients."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
-from unittest import mock
 
 import pytest
 import torch
 import torch.nn.functional as F
+from both_ways import BOUNDS, COMPILED, activated, bits_of, guarded, only, room, untouched, ways
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from edgewise import native
 from edgewise.native import fallback, functions, kernels
-
-COMPILED = pytest.param(
-    kernels, id="compiled", marks=pytest.mark.skipif(kernels.why_not() is not None, reason=str(kernels.why_not()))
-)
-ways = pytest.mark.parametrize("way", [COMPILED, pytest.param(fallback, id="plain")])
-GUARD = 64
-
-
-@contextmanager
-def only(way: ModuleType, threads: int = 1) -> Iterator[None]:
-    """Every call takes this way, on so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with mock.patch.object(functions, "_way", return_value=way):
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def guarded(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, odd: int = 0) -> tuple[Tensor, Tensor]:
-    """A tensor to write into, in the middle of a larger one: (the tensor, what must stay as it is).
-
-    ``odd`` elements more lie before it, so that it need not begin at a round address.
-    """
-    count = math.prod(shape)
-    memory = torch.full((count + 2 * GUARD + odd,), 77, dtype=dtype)
-    inner = memory[GUARD + odd : GUARD + odd + count].view(shape)
-    return inner, memory
-
-
-def untouched(memory: Tensor, odd: int = 0) -> bool:
-    return bool((memory[: GUARD + odd] == 77).all() and (memory[-GUARD:] == 77).all())
-
-
-def bits_of(flags: Tensor) -> list[int]:
-    """By hand: the first flag in the lowest bit of the first byte."""
-    values = flags.flatten().tolist()
-    groups = [values[i : i + 8] for i in range(0, len(values), 8)]
-    return [sum(2**i for i, flag in enumerate(group) if flag) for group in groups]
-
-
-def room(x: Tensor) -> tuple[Tensor, Tensor]:
-    return guarded(((x.numel() + 7) // 8,), torch.uint8)
-
-
-BOUNDS = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hardtanh": (-1.5, 2.0), "none": (-math.inf, math.inf)}
-ACTIVATIONS = {
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "hardtanh": lambda x: F.hardtanh(x, -1.5, 2.0),
-    "none": lambda x: x * 1,
-}
-
-
-def activated(x: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """torch's result, and where its gradient passes; ours passes NaN always, torch's with ReLU only."""
-    x = x.detach().requires_grad_()
-    y = ACTIVATIONS[name](x)
-    y.backward(torch.ones_like(y))
-    assert x.grad is not None
-    return y.detach(), (x.grad != 0) | x.detach().isnan()
 
 
 @ways
@@ -100,43 +36,6 @@ def test_clamp(way: ModuleType, name: str, rows: int, channels: int, biased: boo
     assert bits.tolist() == bits_of(passes)
     assert untouched(memory, odd)
     assert untouched(memory_of_bits)
-
-
-@ways
-@pytest.mark.parametrize("name", BOUNDS)
-@settings(max_examples=25)
-@given(st.integers(1, 9), st.integers(1, 70), st.integers(0, 3), st.integers(0, 99))
-def test_affine_clamp(way: ModuleType, name: str, rows: int, channels: int, odd: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    start = 4 * torch.randn(rows, channels, generator=generator)
-    scale, offset = torch.randn(2, channels, generator=generator).unbind()
-    x, memory = guarded((rows, channels), odd=odd)
-    bits, memory_of_bits = room(x)
-    linear = start.clone()
-    with only(way):
-        native.affine_clamp_(linear, scale, offset, *BOUNDS["none"])
-        native.affine_clamp_(x.copy_(start), scale, offset, *BOUNDS[name], bits)
-    torch.testing.assert_close(linear.double(), start.double() * scale + offset, rtol=1e-6, atol=4e-6)
-    expected, passes = activated(linear, name)
-    assert torch.equal(x, expected)
-    assert bits.tolist() == bits_of(passes)
-    assert untouched(memory, odd)
-    assert untouched(memory_of_bits)
-
-
-@ways
-@pytest.mark.parametrize("channels", [3, 40])
-def test_affine_clamp_of_special_numbers(way: ModuleType, channels: int) -> None:
-    """Exact products: at a bound nothing passes, and what is not a number remains and passes."""
-    column = torch.tensor([math.nan, math.inf, -math.inf, 0.5, 0.0, 3.5, 1.0])
-    x, bits = column.repeat(channels, 1).t().contiguous(), torch.empty((7 * channels + 7) // 8, dtype=torch.uint8)
-    scale, offset = torch.full((channels,), 2.0), torch.full((channels,), -1.0)
-    with only(way):
-        native.affine_clamp_(x, scale, offset, 0.0, 6.0, bits)
-    expected = torch.tensor([math.nan, 6.0, 0.0, 0.0, 0.0, 6.0, 1.0])
-    torch.testing.assert_close(x, expected.repeat(channels, 1).t(), rtol=0, atol=0, equal_nan=True)
-    passes = torch.tensor([True, False, False, False, False, False, True])
-    assert bits.tolist() == bits_of(passes.repeat(channels, 1).t())
 
 
 @ways
@@ -303,9 +202,7 @@ def test_threads_change_nothing(way: ModuleType, channels: int) -> None:
             native.clamp_(x, 0.0, 6.0, start[0], bits)
             g = start.clone()
             native.mask_(g, bits)
-            y, bits_of_y = start.clone(), torch.empty_like(bits)
-            native.affine_clamp_(y, start[1], start[0], 0.0, 6.0, bits_of_y)
-        results.append((x, bits, g, y, bits_of_y))
+        results.append((x, bits, g))
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
 
 
@@ -348,15 +245,12 @@ def test_other_types_and_devices_take_the_plain_way() -> None:
     native.depthwise(
         shapeless, torch.empty(9, 8, device="meta"), None, shapeless.clone(), stride=1, pad_top=1, pad_left=1
     )
-    sums, vector = torch.empty(9, 8, device="meta"), torch.empty(8, device="meta")
+    sums = torch.empty(9, 8, device="meta")
     native.depthwise_grad_weight(shapeless, shapeless, sums, stride=1, pad_top=1, pad_left=1)
-    native.affine_clamp_(shapeless, vector, vector, 0.0, 6.0)
     x, g = torch.ones(1, 2, 2, 3, dtype=torch.float64), torch.ones(1, 2, 2, 3, dtype=torch.float64)
     sums = torch.empty(9, 3, dtype=torch.float64)
     native.depthwise_grad_weight(g, x, sums, stride=1, pad_top=1, pad_left=1)
     assert sums[:, 0].tolist() == [1, 2, 1, 2, 4, 2, 1, 2, 1]
-    native.affine_clamp_(x, sums[4], sums[0], 0.0, 4.5)
-    assert x.unique().tolist() == [4.5]
 
 
 X, WEIGHT, OUT = torch.zeros(1, 4, 4, 8), torch.zeros(9, 8), torch.zeros(1, 4, 4, 8)
@@ -367,9 +261,6 @@ WRONG = {
     "bias too long": lambda: native.clamp_(X, bias=torch.zeros(9)),
     "bias of another type": lambda: native.clamp_(X, bias=torch.zeros(8, dtype=torch.float64)),
     "bias elsewhere": lambda: native.clamp_(X, bias=torch.zeros(8, device="meta")),
-    "no scale for a channel": lambda: native.affine_clamp_(X, torch.ones(7), torch.ones(8), 0.0, 6.0),
-    "offset of another type": lambda: native.affine_clamp_(X, torch.ones(8), torch.ones(8).double(), 0.0, 6.0),
-    "bits of an affine clamp": lambda: native.affine_clamp_(X, torch.ones(8), torch.ones(8), 0.0, 6.0, BITS[1:]),
     "bits too short": lambda: native.clamp_(X, bits=BITS[1:]),
     "bits too long": lambda: native.mask_(X[:, :3], BITS),
     "bits of another type": lambda: native.mask_(X, BITS.to(torch.int8)),

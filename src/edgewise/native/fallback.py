@@ -30,10 +30,45 @@ def clamp_(
         x.clamp_(low, high)
 
 
-def affine_clamp_(
-    x: Tensor, scale: Tensor, offset: Tensor, low: float, high: float, bits: Tensor | None = None
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    if not x.numel():
+        return x.new_full(x.shape[-1:], math.nan), x.new_full(x.shape[-1:], math.nan)
+    variance, mean = torch.var_mean(x.view(-1, x.shape[-1]), 0, correction=0)
+    return mean, variance
+
+
+def affine_clamp(
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    out: Tensor,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bits: Tensor | None = None,
 ) -> None:
-    clamp_(x.mul_(scale), low, high, offset, bits)
+    clamp_(torch.sub(x, mean, out=out).mul_(scale), low, high, shift, bits)
+
+
+def affine_grad_(
+    g: Tensor,
+    scale: Tensor | None,
+    x: Tensor | None = None,
+    mean: Tensor | None = None,
+    bits: Tensor | None = None,
+    sums: bool = True,
+) -> tuple[Tensor | None, Tensor | None]:
+    if bits is not None:
+        mask_(g, bits)
+    over, to_shift, to_scale = tuple(range(g.ndim - 1)), None, None
+    if sums or x is not None:
+        to_shift = g.sum(over) if over else g.clone()
+    if x is not None and mean is not None:
+        product = (x - mean).mul_(g)
+        to_scale = product.sum(over) if over else product
+    if scale is not None:
+        g.mul_(scale)
+    return to_shift, to_scale
 
 
 def mask_(g: Tensor, bits: Tensor) -> None:

@@ -42,19 +42,75 @@ def clamp_(
         _way(x).clamp_(x, low, high, bias, bits)
 
 
-def affine_clamp_(
-    x: Tensor, scale: Tensor, offset: Tensor, low: float, high: float, bits: Tensor | None = None
-) -> None:
-    """``x = clamp(x * scale + offset, low, high)`` in place, for scale and offset (C,); ``bits`` as for `clamp_`.
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (C,) and biased variance (C,) of x (..., C) over all rows; NaN where there are no rows.
 
-    Compiled code may round once where torch rounds the product too.
+    Accurate wherever the mean lies.  In compiled code more threads change nothing.
     """
     _check_map("x", x)
-    _check_like("scale", scale, x, x.shape[-1:])
-    _check_like("offset", offset, x, x.shape[-1:])
+    if x.is_meta:
+        return x.new_empty(x.shape[-1:]), x.new_empty(x.shape[-1:])
+    mean, variance = _way(x).moments(x)
+    return mean, variance
+
+
+def affine_clamp(
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    out: Tensor,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bits: Tensor | None = None,
+) -> None:
+    """``out = clamp((x - mean) * scale + shift, low, high)``, for x (..., C), the vectors (C,) and out as x.
+
+    ``out`` is x itself or other memory.  `clamp_` says what ``bits`` gets.  Compiled code may round
+    once where torch rounds the product too.
+    """
+    _check_map("x", x)
+    vector = x.shape[-1:]
+    _check_like("mean", mean, x, vector)
+    _check_like("scale", scale, x, vector)
+    _check_like("shift", shift, x, vector)
+    _check_like("out", out, x, x.shape)
     _check_bits(bits, x)
-    if not x.is_meta:
-        _way(x).affine_clamp_(x, scale, offset, low, high, bits)
+    if x.is_meta:
+        return
+    if 0 < abs(out.data_ptr() - x.data_ptr()) < x.nbytes:
+        raise ValueError("out must be x itself or lie apart from it, not overlap it in part.")
+    _way(x).affine_clamp(x, mean, scale, shift, out, low, high, bits)
+
+
+def affine_grad_(
+    g: Tensor,
+    scale: Tensor | None,
+    x: Tensor | None = None,
+    mean: Tensor | None = None,
+    bits: Tensor | None = None,
+    sums: bool = True,
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of `affine_clamp`, from g (..., C), which becomes that for its x: (to shift, to scale), each (C,).
+
+    In one pass: g is set to 0 where the bit is 0, summed up over all rows, summed up times ``x - mean``,
+    and multiplied by ``scale`` in place; without ``scale`` it stays as it is.  The sum for the scale is
+    None without x and mean, the one for the shift is None if ``sums`` is False and x is not given.
+    x is other memory than g.  In compiled code more threads change nothing.
+    """
+    _check_map("g", g)
+    if (x is None) != (mean is None):
+        raise ValueError("x and mean must be given together, or neither.")
+    vector = g.shape[-1:]
+    _check_like("scale", scale, g, vector)
+    _check_like("mean", mean, g, vector)
+    _check_like("x", x, g, g.shape)
+    _check_bits(bits, g)
+    if g.is_meta:
+        to_shift = g.new_empty(vector) if sums or x is not None else None
+        return to_shift, None if x is None else g.new_empty(vector)
+    result: tuple[Tensor | None, Tensor | None] = _way(g).affine_grad_(g, scale, x, mean, bits, sums)
+    return result
 
 
 def mask_(g: Tensor, bits: Tensor) -> None:
@@ -114,7 +170,7 @@ def depthwise_grad_weight(g: Tensor, x: Tensor, out: Tensor, *, stride: int, pad
 
 
 def _way(x: Tensor) -> ModuleType:
-    compiled = x.dtype == torch.float32 and x.device.type == "cpu" and kernels.why_not() is None
+    compiled = x.dtype == torch.float32 and x.is_cpu and kernels.why_not() is None
     return kernels if compiled else fallback
 
 

@@ -1,6 +1,6 @@
 /* Loops that torch has no single operation for: clamps that keep one bit an element, masks of such
- * bits, and depthwise convolutions with their bias, clamp and gradients.  Called from kernels.py, which
- * has checked types and sizes.
+ * bits, batch norms, and depthwise convolutions with their bias, clamp and gradients.  Called from
+ * kernels.py, which has checked types and sizes.
  *
  * Maps are channels last, pixels times channels in row-major order.  Bits lie in the same order, the
  * first element in the lowest bit of the first byte.  Numbers that are not a number stay so.
@@ -10,6 +10,8 @@
  */
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -144,7 +146,7 @@ INLINE float clamped(float x, float low, float high)
 
 typedef struct {
     float *x;
-    const float *scale, *bias; /* each may be NULL, but no scale comes alone */
+    const float *bias; /* or NULL */
     uint8_t *bits;
     int64_t rows, channels, piece; /* rows of one unit */
     float low, high;
@@ -156,13 +158,6 @@ static void shift_clamp(float *restrict x, const float *restrict bias, int64_t n
         x[i] = clamped(x[i] + bias[i], low, high);
 }
 
-static void affine_clamp(float *restrict x, const float *restrict scale, const float *restrict bias,
-                         int64_t n, float low, float high)
-{
-    for (int64_t i = 0; i < n; i++)
-        x[i] = clamped(x[i] * scale[i] + bias[i], low, high);
-}
-
 static void clamp_units(const void *given, int64_t first, int64_t last)
 {
     const clamp_job *job = given;
@@ -172,10 +167,7 @@ static void clamp_units(const void *given, int64_t first, int64_t last)
         int64_t row = unit * job->piece, end = smaller(row + job->piece, job->rows);
         float *start = job->x + row * channels, *x = start;
         int64_t n = (end - row) * channels;
-        if (job->scale)
-            for (; row < end; row++, x += channels)
-                affine_clamp(x, job->scale, bias, channels, low, high);
-        else if (bias)
+        if (bias)
             for (; row < end; row++, x += channels)
                 shift_clamp(x, bias, channels, low, high);
         else
@@ -186,15 +178,6 @@ static void clamp_units(const void *given, int64_t first, int64_t last)
     }
 }
 
-static void clamp_rows(float *x, const float *scale, const float *bias, uint8_t *bits, int64_t rows,
-                       int64_t channels, float low, float high, int64_t threads)
-{
-    int64_t whole = rows_to_a_byte(channels);
-    int64_t piece = whole * larger(1, PIECE / (whole * channels));
-    clamp_job job = {x, scale, bias, bits, rows, channels, piece, low, high};
-    divide(clamp_units, &job, (rows + piece - 1) / piece, rows * channels, threads);
-}
-
 EXPORT void edgewise_clamp(float *x, const float *bias, uint8_t *bits, int64_t rows, int64_t channels,
                            float low, float high, int64_t threads)
 {
@@ -203,13 +186,10 @@ EXPORT void edgewise_clamp(float *x, const float *bias, uint8_t *bits, int64_t r
         channels = n % 8 == 0 ? 8 : 1;
         rows = n / channels;
     }
-    clamp_rows(x, 0, bias, bits, rows, channels, low, high, threads);
-}
-
-EXPORT void edgewise_affine_clamp(float *x, const float *scale, const float *offset, uint8_t *bits,
-                                  int64_t rows, int64_t channels, float low, float high, int64_t threads)
-{
-    clamp_rows(x, scale, offset, bits, rows, channels, low, high, threads);
+    int64_t whole = rows_to_a_byte(channels);
+    int64_t piece = whole * larger(1, PIECE / (whole * channels));
+    clamp_job job = {x, bias, bits, rows, channels, piece, low, high};
+    divide(clamp_units, &job, (rows + piece - 1) / piece, rows * channels, threads);
 }
 
 typedef struct {
@@ -230,6 +210,8 @@ EXPORT void edgewise_mask(float *g, const uint8_t *bits, int64_t n, int64_t thre
     mask_job job = {g, bits, n};
     divide(mask_units, &job, (n + PIECE - 1) / PIECE, n, threads);
 }
+
+#include "norm.h"
 
 /* ---- depthwise convolution --------------------------------------------------------------------- */
 

@@ -17,12 +17,15 @@ from edgewise.native.build import build
 _POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
     "edgewise_clamp": (*[_POINTER] * 3, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
-    "edgewise_affine_clamp": (*[_POINTER] * 4, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
+    "edgewise_moments": (*[_POINTER] * 3, *[_SIZE] * 3),
+    "edgewise_affine_clamp": (*[_POINTER] * 6, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
+    "edgewise_affine_grad": (*[_POINTER] * 7, *[_SIZE] * 3),
     "edgewise_mask": (*[_POINTER] * 2, *[_SIZE] * 2),
     "edgewise_depthwise": (*[_POINTER] * 5, *[_SIZE] * 10, *[_FLOAT] * 2, _SIZE),
     "edgewise_depthwise_grad_input": (*[_POINTER] * 4, *[_SIZE] * 11),
     "edgewise_depthwise_grad_weight": (*[_POINTER] * 3, *[_SIZE] * 11),
 }
+_MAY_FAIL = ("edgewise_moments", "edgewise_affine_grad")  # they ask for memory, and return 0 if there is none
 
 
 @cache
@@ -41,7 +44,8 @@ def _opened() -> tuple[ctypes.CDLL | None, str | None]:
             continue
         for name, arguments in _SIGNATURES.items():
             function = getattr(library, name)
-            function.argtypes, function.restype = arguments, None
+            function.argtypes = arguments
+            function.restype = ctypes.c_int if name in _MAY_FAIL else None
         return library, None
     return None, reason
 
@@ -72,14 +76,51 @@ def clamp_(
     _library().edgewise_clamp(x.data_ptr(), _at(bias), _at(bits), rows, channels, low, high, torch.get_num_threads())
 
 
-def affine_clamp_(
-    x: Tensor, scale: Tensor, offset: Tensor, low: float, high: float, bits: Tensor | None = None
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    channels = x.shape[-1]
+    mean, variance = x.new_empty(channels), x.new_empty(channels)
+    if not _library().edgewise_moments(
+        x.data_ptr(), mean.data_ptr(), variance.data_ptr(),
+        x.numel() // max(1, channels), channels, torch.get_num_threads(),
+    ):  # fmt: skip
+        raise MemoryError
+    return mean, variance
+
+
+def affine_clamp(
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    out: Tensor,
+    low: float = -math.inf,
+    high: float = math.inf,
+    bits: Tensor | None = None,
 ) -> None:
-    rows, channels = x.numel() // max(1, len(scale)), len(scale)
+    channels = x.shape[-1]
     _library().edgewise_affine_clamp(
-        x.data_ptr(), scale.data_ptr(), offset.data_ptr(), _at(bits), rows, channels, low, high,
-        torch.get_num_threads(),
+        x.data_ptr(), mean.data_ptr(), scale.data_ptr(), shift.data_ptr(), out.data_ptr(), _at(bits),
+        x.numel() // max(1, channels), channels, low, high, torch.get_num_threads(),
     )  # fmt: skip
+
+
+def affine_grad_(
+    g: Tensor,
+    scale: Tensor | None,
+    x: Tensor | None = None,
+    mean: Tensor | None = None,
+    bits: Tensor | None = None,
+    sums: bool = True,
+) -> tuple[Tensor | None, Tensor | None]:
+    channels = g.shape[-1]
+    to_shift = g.new_empty(channels) if sums or x is not None else None
+    to_scale = None if x is None else g.new_empty(channels)
+    if not _library().edgewise_affine_grad(
+        g.data_ptr(), _at(scale), _at(x), _at(mean), _at(bits), _at(to_shift), _at(to_scale),
+        g.numel() // max(1, channels), channels, torch.get_num_threads(),
+    ):  # fmt: skip
+        raise MemoryError
+    return to_shift, to_scale
 
 
 def mask_(g: Tensor, bits: Tensor) -> None:
