@@ -50,9 +50,9 @@ def twin(op: Op, operands: Sequence[Tensor]) -> Tensor:
             return F.linear(x, *operands[1:])
         case Clamp(low, high):
             return _clamped(x, low, high)
-        case Affine():
+        case Affine(low, high):
             mean, scale, shift = (_wide(t, x) for t in operands[1:])
-            return (x - mean) * scale + shift
+            return _clamped((x - mean) * scale + shift, low, high)
         case Shift():
             return x + _wide(operands[1], x)
         case Add():
@@ -235,6 +235,10 @@ def _frozen(clamps: bool, needs: Needs) -> tuple[tuple[int, ...], bool]:
     return (), clamps
 
 
+def _affine(clamps: bool, needs: Needs) -> tuple[tuple[int, ...], bool]:
+    return ((0,) if needs[2] else ()), clamps
+
+
 def _other_cases() -> Iterable[Case]:
     nothing: Callable[[Needs], tuple[tuple[int, ...], bool]] = lambda n: ((), False)  # noqa: E731
     yield Case("Linear", Linear(), ((5,), (3, 5), (3,)), 1, lambda n: ((0,) if n[1] else (), False), (0, 1, 2))
@@ -243,7 +247,9 @@ def _other_cases() -> Iterable[Case]:
     yield Case("Clamp of a vector", Clamp(), ((13,),), 1, lambda n: ((), True), (0,))
     for name, shape in {"Affine": (7, 5, 3), "Affine of a vector": (6,)}.items():
         vectors = [(shape[-1],)] * 3
-        yield Case(name, Affine(), (shape, *vectors), 1, lambda n: ((0,) if n[2] else (), False), (0, 1, 2, 3))
+        for bound, limits in BOUNDS.items():
+            keeps = partial(_affine, limits != BOUNDS["linear"])
+            yield Case(f"{name}, {bound}", Affine(*limits), (shape, *vectors), 1, keeps, (0, 1, 2, 3))
     yield Case("Shift", Shift(), ((7, 5, 3), (3,)), 1, nothing, (0, 1))
     yield Case("Shift of a vector", Shift(), ((6,), (6,)), 1, nothing, (0, 1))
     yield Case("Add", Add(), ((7, 5, 3), (7, 5, 3)), 2, nothing, (0, 1))

@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgewise.native import clamp_, depthwise, mask_
+from edgewise.native import affine_clamp, affine_grad_, depthwise
 from edgewise.ops.base import Grads, Keeps, Needs, Saved, Shape, rows
 from edgewise.ops.geometry import Geometry, taps
 
@@ -41,8 +42,8 @@ class FrozenConv:
 
     Operands: x (batched), weight, scale (O,), offset (O,).  Weight and scale get no gradient; the
     offset may (biases and shifts train for free).  Keeps one bit per element, or nothing without a
-    clamp.  The scale is multiplied into the weight for the moment of use, so no second copy of the
-    network's weights exists; a weight of int8 becomes float in the same way.
+    clamp.  The scale is applied together with the clamp, so no second copy of the weights exists; a
+    weight of int8 becomes float for the moment of use.
     """
 
     geometry: Geometry
@@ -61,26 +62,29 @@ class FrozenConv:
 
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         x, weight, scale, offset = operands
-        weight, offset, geometry = _scaled(weight, scale), offset.contiguous(), self.geometry
+        scale, offset, geometry = scale.contiguous(), offset.contiguous(), self.geometry
+        weight = weight.to(scale.dtype)
         if geometry.one_filter_a_channel(tuple(weight.shape), tuple(x.shape)) and not x.is_meta:
             y = x.new_empty((len(x), *geometry.shape(tuple(x.shape[1:]), tuple(weight.shape))))
             stride, (top, _, left, _) = geometry.stride[0], geometry.padding
             limits = {"low": self.low, "high": self.high}
-            depthwise(x, taps(weight), offset, y, stride=stride, pad_top=top, pad_left=left, bits=bits, **limits)
+            filters = taps(weight) * scale
+            depthwise(x, filters, offset, y, stride=stride, pad_top=top, pad_left=left, bits=bits, **limits)
             return y
         y = geometry.apply(x, weight)
-        clamp_(rows(y), self.low, self.high, offset, bits)
+        each = rows(y)
+        affine_clamp(each, torch.zeros_like(scale), scale, offset, each, self.low, self.high, bits)
         return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:
         _, weight, scale, _ = saved.operands
         assert weight is not None
         assert scale is not None
-        if saved.bits is not None:
-            grad = grad if saved.owned else grad.clone()
-            mask_(grad, saved.bits)
-        to_x = self.geometry.input_gradient(grad, _scaled(weight, scale), saved.shapes[0]) if saved.needs[0] else None
-        return to_x, None, None, (rows(grad).sum(0) if saved.needs[3] else None)
+        grad = grad if saved.owned else grad.clone()
+        by = scale.contiguous() if saved.needs[0] else None
+        to_offset, _ = affine_grad_(rows(grad), by, bits=saved.bits, sums=saved.needs[3])
+        to_x = self.geometry.input_gradient(grad, weight.to(scale.dtype), saved.shapes[0]) if saved.needs[0] else None
+        return to_x, None, None, to_offset
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,3 @@ class Linear:
             rows(grad).t() @ rows(x) if x is not None and saved.needs[1] else None,
             rows(grad).sum(0) if saved.needs[2] else None,
         )
-
-
-def _scaled(weight: Tensor, scale: Tensor) -> Tensor:
-    return weight * scale.view(-1, *(1 for _ in weight.shape[1:]))

@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from edgewise.native import clamp_, mask_
+from edgewise.native import affine_clamp, affine_grad_, clamp_, mask_
 from edgewise.ops.base import Grads, Keeps, Needs, Saved, Shape, rows
 
 
@@ -40,37 +41,51 @@ class Clamp:
 
 @dataclass(frozen=True)
 class Affine:
-    """``(x - mean) · scale + shift`` per channel: operands x (batched), mean, scale, shift (C,).
+    """``clamp((x - mean) · scale + shift)`` per channel: operands x (batched), mean, scale, shift (C,).
 
-    A batch norm whose statistics are given: frozen ones, or those of the batch (`ops.statistics`).
-    Keeps x only where the scale trains.  The mean is a separate operand because a sum of
-    ``grad · x`` far from zero would lose digits that ``grad · (x - mean)`` has.
+    A batch norm whose statistics are given (frozen ones, or those of the batch, `ops.statistics`), with
+    the ReLU behind it.  Keeps x only where the scale trains, and one bit per element where it clamps.
+    The mean is a separate operand because a sum of ``grad · x`` far from zero would lose digits that
+    ``grad · (x - mean)`` has.
     """
+
+    low: float = -math.inf
+    high: float = math.inf
 
     def shape(self, operands: Sequence[Shape]) -> Shape:
         return operands[0]
 
     def keeps(self, needs: Needs) -> Keeps:
-        return Keeps((0,) if needs[2] else ())
+        clamps = (self.low, self.high) != (-math.inf, math.inf)
+        return Keeps((0,) if needs[2] else (), bits=clamps and any(needs))
 
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
-        x, mean, scale, shift = operands
-        y = x.sub_(mean) if inplace else x - mean
-        return y.mul_(scale).add_(shift)
+        x, *vectors = operands
+        mean, scale, shift = (vector.contiguous() for vector in vectors)
+        y = x if inplace else torch.empty_like(x)
+        affine_clamp(rows(x), mean, scale, shift, rows(y), self.low, self.high, bits)
+        return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:
         x, mean, scale, _ = saved.operands
         assert mean is not None
         assert scale is not None
-        total = rows(grad).sum(0) if saved.needs[1] or saved.needs[3] else None
-        to_scale = None
-        if x is not None and saved.needs[2]:
-            centred = (x - mean).mul_(grad)
-            to_scale = rows(centred).sum(0)
-            del centred
-        to_mean = -(total * scale) if total is not None and saved.needs[1] else None
-        to_x = (grad.mul_(scale) if saved.owned else grad * scale) if saved.needs[0] else None
-        return to_x, to_mean, to_scale, (total if saved.needs[3] else None)
+        to_x, to_mean, to_scale, to_shift = saved.needs
+        grad = grad if saved.owned else grad.clone()
+        total, slope = affine_grad_(
+            rows(grad),
+            scale.contiguous() if to_x else None,
+            rows(x) if x is not None and to_scale else None,
+            mean.contiguous() if to_scale else None,
+            saved.bits,
+            to_mean or to_shift,
+        )
+        return (
+            grad if to_x else None,
+            -(total * scale) if total is not None and to_mean else None,
+            slope,
+            total if to_shift else None,
+        )
 
 
 @dataclass(frozen=True)

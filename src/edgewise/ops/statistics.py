@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from edgewise.native import affine_clamp, moments
+from edgewise.ops.base import as_maps, as_rows, rows
+
 
 class BatchStatistics(torch.autograd.Function):
     """(N, C, H, W) to mean (C,) and biased variance (C,).  Keeps x.
@@ -16,7 +19,7 @@ class BatchStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        mean, variance = moments(rows(as_rows(x)))
         ctx.save_for_backward(x, mean)
         return mean, variance
 
@@ -25,7 +28,8 @@ class BatchStatistics(torch.autograd.Function):
     def backward(ctx: Any, to_mean: Tensor, to_variance: Tensor) -> Tensor:
         x, mean = ctx.saved_tensors
         count = x.numel() // x.shape[1]
-        slope, offset = to_variance * (2 / count), to_mean / count
         # x - mean first: far from zero, slope · x - slope · mean would lose the digits that count.
-        centred: Tensor = x - mean.view(-1, 1, 1)
-        return centred.mul_(slope.view(-1, 1, 1)).add_(offset.view(-1, 1, 1))
+        each = as_rows(x)
+        gradient = torch.empty_like(each)
+        affine_clamp(rows(each), mean, to_variance * (2 / count), to_mean / count, rows(gradient))
+        return as_maps(gradient)
