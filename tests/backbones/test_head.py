@@ -70,22 +70,22 @@ REFUSED = {
     ),
     "convolution after a gate": (
         ConvHead(),
-        "ConvHead does not end in a linear head: its last nn.Linear, excite, gives (1, 4) and is not what the logits "
-        "(1, 4) come from alone. Its last layer with weights is classifier (Conv2d).",
+        "ConvHead does not end in a linear head: its last nn.Linear, excite, gives (N, 4) and is not what the logits "
+        "(N, 4) come from alone. Its last layer with weights is classifier (Conv2d).",
     ),
     "mean of two heads": (
         Net(lambda m, x: (m.one(x) + m.two(x)) / 2, **two()),
-        "Net does not end in a linear head: its last nn.Linear, two, gives (1, 5)",
+        "Net does not end in a linear head: its last nn.Linear, two, gives (N, 5)",
     ),
     "nothing": (nn.Flatten(), "Flatten has no linear head: no nn.Linear is used. Its last layer with weights is none;"),
     "dictionary": (
         Net(lambda m, x: {"logits": m.fc(x)}, fc=nn.Linear(4, 5)),
         "Net returns a dict; wrap it so that it returns logits (N, classes).",
     ),
-    "map": (nn.Conv2d(3, 2, 1), "Conv2d returns a tensor of shape (1, 2, 16, 16), not logits (N, classes)."),
+    "map": (nn.Conv2d(3, 2, 1), "Conv2d returns a tensor of shape (N, 2, 16, 16), not logits (N, classes)."),
     "other outputs": (
         Net(lambda m, x: torch.cat([m.fc(x), m.fc(x)], 1), fc=nn.Linear(4, 5)),
-        "Net does not end in a linear head: its last nn.Linear, fc, gives (1, 5) and is not what the logits (1, 10)",
+        "Net does not end in a linear head: its last nn.Linear, fc, gives (N, 5) and is not what the logits (N, 10)",
     ),
 }
 

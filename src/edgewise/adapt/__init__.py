@@ -1,9 +1,11 @@
 """Adaptation methods: how a frozen backbone learns a new task.
 
-``adapt(backbone, method)`` is the one door; ``METHODS`` is the registry by name.
+``adapt(backbone, method)`` is the door (``adapt_in_place`` where nobody else needs the backbone);
+``METHODS`` is the registry by name.
 """
 
 from edgewise.adapt.apply import adapt as adapt
+from edgewise.adapt.apply import adapt_in_place as adapt_in_place
 from edgewise.adapt.base import Adapted as Adapted
 from edgewise.adapt.base import Method as Method
 from edgewise.adapt.bias import Bias as Bias

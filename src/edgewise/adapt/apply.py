@@ -26,10 +26,16 @@ def adapt(
     """
     if isinstance(backbone, nn.Module):
         backbone = load(backbone)
+    return adapt_in_place(dataclasses.replace(backbone, module=copy.deepcopy(backbone.module)), method, classes, seed)
+
+
+def adapt_in_place(backbone: Backbone, method: Method, classes: Sequence[str] | None = None, seed: int = 0) -> Adapted:
+    """`adapt` without a copy: the network of ``backbone`` itself is adapted, and its weights exist once."""
     if classes is not None and (len(classes) < 2 or len(set(classes)) != len(classes)):
         raise UsageError(f"A classifier needs at least two different classes; these are {list(classes)}.")
-    network = copy.deepcopy(backbone.module)
+    network = backbone.module
     blocks = blocks_of(network, backbone.input.size)
+    original = {f"network.{name}": digest({"": t}) for name, t in network.state_dict().items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if classes is not None:
@@ -41,8 +47,7 @@ def adapt(
         else:
             classes = backbone.classes or [str(i) for i in range(_outputs(network, backbone.head))]
         parts = method.apply(Site(network, backbone.head, blocks, backbone.input.size))
-    original = {f"network.{name}": digest({"": t}) for name, t in backbone.module.state_dict().items()}
-    return Adapted(dataclasses.replace(backbone, module=network), original, parts, method, tuple(classes))
+    return Adapted(backbone, original, parts, method, tuple(classes))
 
 
 def _outputs(network: nn.Module, head: str) -> int:

@@ -1,7 +1,8 @@
 """Where a network's blocks, its resolution drops and its head are: found by running it, not listed.
 
-One black image goes through the network in eval mode, and forward hooks note what every module was
-given and gave back.  Afterwards the hooks are gone and every module is in the mode it was in.
+A batch of no images goes through the network in eval mode (one black image, where it does not take
+such a batch), and forward hooks note what every module was given and gave back.  Afterwards the hooks
+are gone and every module is in the mode it was in.
 """
 
 from collections import Counter
@@ -40,7 +41,7 @@ class Block:
 
 
 def blocks_of(network: nn.Module, size: int) -> tuple[Block, ...]:
-    """The blocks that a (1, 3, ``size``, ``size``) image passes, in order of execution.
+    """The blocks that an image (3, ``size``, ``size``) passes, in order of execution.
 
     A block is the outermost module whose class appears more than once in the network.  Plain
     containers, classes that appear once and modules that are not called themselves are opened;
@@ -57,7 +58,7 @@ def blocks_of(network: nn.Module, size: int) -> tuple[Block, ...]:
         both = shapes[0] is not None and shapes[1] is not None
         calls.setdefault(module, []).append((next(counter), *shapes) if both else None)  # type: ignore[arg-type]
 
-    _run(network, size, note)
+    _run(network, size, note, images=_fewest(network, size))
     repeated = {kind for kind, number in Counter(type(m) for m in network.modules()).items() if number > 1}
 
     def outermost(prefix: str, parent: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -126,14 +127,14 @@ def find_head(network: nn.Module, size: int) -> str:
         if next(module.parameters(recurse=False), None) is not None:
             last_layer = f"{name} ({type(module).__name__})"
 
-    logits = _run(network, size, note)
+    logits = _run(network, size, note, images=_fewest(network, size))
     what = type(network).__name__
     if not isinstance(logits, Tensor):
         raise EdgewiseError(
             f"{what} returns a {type(logits).__name__}; wrap it so that it returns logits (N, classes)."
         )
     if logits.ndim != 2:
-        raise EdgewiseError(f"{what} returns a tensor of shape {tuple(logits.shape)}, not logits (N, classes).")
+        raise EdgewiseError(f"{what} returns a tensor of shape {_batch_shape(logits)}, not logits (N, classes).")
     if not linears:
         raise EdgewiseError(
             f"{what} has no linear head: no nn.Linear is used. Its last layer with weights is {last_layer or 'none'}; "
@@ -142,8 +143,8 @@ def find_head(network: nn.Module, size: int) -> str:
     name, head, output = linears[-1]
     if output.shape != logits.shape or not (output is logits or _decides(network, head, size)):
         raise EdgewiseError(
-            f"{what} does not end in a linear head: its last nn.Linear, {name}, gives {tuple(output.shape)} and is not "
-            f"what the logits {tuple(logits.shape)} come from alone. Its last layer with weights is {last_layer}."
+            f"{what} does not end in a linear head: its last nn.Linear, {name}, gives {_batch_shape(output)} and is not "
+            f"what the logits {_batch_shape(logits)} come from alone. Its last layer with weights is {last_layer}."
         )
     return name
 
@@ -160,12 +161,21 @@ def _decides(network: nn.Module, head: nn.Linear, size: int) -> bool:
     return torch.equal(*(_run(network, size, hold, brightest) for brightest in (0.0, 1.0)))
 
 
-def _run(network: nn.Module, size: int, watch: Watch, brightest: float = 0.0) -> Any:
-    """The network's answer to one image, a ramp from 0 to ``brightest``, with ``watch`` on every module."""
+def _fewest(network: nn.Module, size: int) -> int:
+    """Images needed to see shapes: none at all, which costs neither time nor memory, if the network takes it so."""
+    try:
+        _run(network, size, lambda *_: None, images=0)
+    except EdgewiseError:
+        return 1
+    return 0
+
+
+def _run(network: nn.Module, size: int, watch: Watch, brightest: float = 0.0, images: int = 1) -> Any:
+    """The network's answer to ``images`` ramps from 0 to ``brightest``, with ``watch`` on every module."""
     modes = [(module, module.training) for module in network.modules()]
     handles = [m.register_forward_hook(partial(watch, name)) for name, m in network.named_modules() if name]
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
-    ramp = torch.linspace(0, brightest, size, dtype=like.dtype, device=like.device).expand(1, 3, size, size)
+    ramp = torch.linspace(0, brightest, size, dtype=like.dtype, device=like.device).expand(images, 3, size, size)
     try:
         network.eval()
         # A network with a step that draws random numbers must not move the user's.
@@ -189,6 +199,11 @@ def _map_shape(value: Any) -> Shape | None:
         return None
     _, channels, height, width = value.shape
     return channels, height, width
+
+
+def _batch_shape(tensor: Tensor) -> str:
+    """``"(N, 10)"``."""
+    return f"({', '.join(['N', *map(str, tensor.shape[1:])])})"
 
 
 def _kernel(module: nn.Module) -> int:

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from edgewise.core.units import megabytes
 from edgewise.cost.kept import KeptBytes
 from edgewise.cost.macs import macs_forward
 from edgewise.cost.published import published
+from edgewise.layers.normalise import Normalise
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Cost:
 
 
 def cost(model: nn.Module, batch: tuple[int, int, int, int], repeats: int = 3) -> Cost:
-    """Measure a step of ``model`` on random images of shape ``batch`` (N, 3, H, W).
+    """Measure a step of ``model`` on grey images of shape ``batch`` (N, 3, H, W).
 
     The model comes back as it was: parameters, buffers, gradients and the random state.
     """
     with _untouched(model):
-        images = torch.randn(batch).contiguous(memory_format=torch.channels_last)
+        images = _grey(model, batch)
         kept, times = 0, []
         for _ in range(repeats):
             began = time.perf_counter()
@@ -74,6 +75,13 @@ def cost(model: nn.Module, batch: tuple[int, int, int, int], repeats: int = 3) -
             step_ms=round(1e3 * statistics.median(times), 2),
             macs_forward=macs_forward(model, batch[1:]),
         )
+
+
+def _grey(model: nn.Module, batch: tuple[int, int, int, int]) -> Tensor:
+    """Photos as training gives them: bytes, where the model normalises them itself."""
+    own = any(isinstance(module, Normalise) for module in model.modules())
+    images = torch.empty(batch, dtype=torch.uint8 if own else torch.float32, memory_format=torch.channels_last)
+    return images.fill_(128 if own else 0.5)
 
 
 @contextmanager

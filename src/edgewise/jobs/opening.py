@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.adapt import METHODS, Adapted, adapt
+from edgewise.adapt import METHODS, Adapted, adapt, adapt_in_place
 from edgewise.backbones import FAMILIES, PREFIXES, Backbone, load
 from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors
 from edgewise.core.cache import cache_folder, cached_weights
 from edgewise.core.errors import EdgewiseError, UsageError, unknown
 from edgewise.core.files import sha256_of
 from edgewise.core.preprocess import Preprocess
-from edgewise.lean import SMALL, Lean, make_lean
+from edgewise.lean import SMALL, Lean, make_lean, make_plain
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class Opened:
 
 def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None, lean: Lean | None = SMALL) -> Opened:
     """Open a run or artifact folder; the model computes by ``lean`` (None: as torch does).
+
+    Frozen weights are held in the bits that the artifact was trained with, whatever ``lean`` says; with
+    None they are floats of the same values.
 
     The backbone's weights are taken from ``backbone`` (a file, or a module of the user's) if
     given; else from where the run had them; else, by SHA-256, from the cache folder
@@ -58,11 +61,13 @@ def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None, le
     except TypeError as error:
         raise EdgewiseError(f"The artifact in {folder} has settings this version does not know ({error}).") from error
     preprocess = Preprocess.from_json(manifest["preprocess"])
-    model = adapt(dataclasses.replace(base, input=preprocess), method, tuple(manifest["classes"]))
+    putting_on = adapt if isinstance(backbone, nn.Module) else adapt_in_place  # a module of the user's stays as it is
+    model = putting_on(dataclasses.replace(base, input=preprocess), method, tuple(manifest["classes"]))
     load_adapter(model, read_tensors(folder, manifest), folder)
     model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    if lean is not None:
-        make_lean(model, lean)
+    make_lean(model, dataclasses.replace(lean or SMALL, frozen_bits=_frozen_bits(manifest, folder)))
+    if lean is None:
+        make_plain(model)
     return Opened(model, preprocess, tuple(manifest["classes"]), manifest, folder)
 
 
@@ -82,6 +87,15 @@ def load_adapter(model: Adapted, tensors: Mapping[str, Tensor], folder: Path) ->
     with torch.no_grad():
         for name, tensor in tensors.items():
             state[name].copy_(tensor)
+
+
+def _frozen_bits(manifest: Mapping[str, Any], folder: Path) -> int:
+    bits = manifest["lean"].get("frozen_bits")
+    if bits not in (8, 32):
+        raise EdgewiseError(
+            f"The artifact in {folder} holds frozen weights in {bits!r} bits; this version knows 8 and 32."
+        )
+    return int(bits)
 
 
 def is_own(name: str) -> bool:
