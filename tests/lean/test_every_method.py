@@ -12,6 +12,7 @@ from edgewise.backbones import load
 from edgewise.core.surgery import digest
 from edgewise.cost.kept import KeptBytes
 from edgewise.lean import Lean, make_lean, make_plain
+from edgewise.lean.planning import RunStep
 
 # small enough to be fast, large enough that a side network has batch statistics at the deepest point
 SIZES = {
@@ -64,7 +65,9 @@ def flat(gradients: dict[str, Tensor]) -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _cut_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps as small as a test's would be left whole, and nothing of the cutting tested."""
+    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
     torch.manual_seed(0)
 
 
@@ -104,6 +107,23 @@ def test_less_is_kept(family: str, method: str) -> None:
     before = kept()
     make_lean(model)
     assert kept() < before / (1.2 if method == "full" else 4)
+
+
+def test_small_steps_are_left_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the threshold no run is cut and nothing is computed again; above it both happen."""
+    images = images_for("mobilenet_v2")
+    found = {}
+    for threshold in (0, 10**12):
+        monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", threshold)
+        model = adapted("mobilenet_v2", "bn")
+        make_lean(model)
+        step(model, images)
+        runs = [s for s in vars(model)["forward"].steps(images).steps if isinstance(s, RunStep)]
+        parts = [part for s in runs for own in s.plan.schedules.values() for part in own]
+        found[threshold] = {s.plan.chunk for s in runs}, any(part.again for part in parts)
+    assert found[10**12] == ({len(images)}, False)
+    assert 1 in found[0][0]
+    assert found[0][1]
 
 
 def test_photos_may_come_as_bytes() -> None:

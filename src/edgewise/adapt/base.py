@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edgewise.backbones import Backbone
 from edgewise.backbones.stages import Block
 from edgewise.core.surgery import digest
+from edgewise.layers.int8_weight import origins
 from edgewise.layers.normalise import Normalise
 
 
@@ -140,9 +141,12 @@ class Adapted(nn.Module):
         return {**{name: p.data for name, p in self.trainable().items()}, **buffers}
 
     def difference(self) -> dict[str, Tensor]:
-        """Every tensor that is not, bit for bit, the backbone's: what an adapter has to hold."""
-        state = self.state_dict()
-        return {name: t for name, t in state.items() if self._original.get(name) != digest({"": t})}
+        """Every tensor that is not, bit for bit, the backbone's: what an adapter has to hold.
+
+        A frozen weight held in 8 bits is the backbone's if it was made from the backbone's floats.
+        """
+        state, held = self.state_dict(), origins(self)
+        return {name: t for name, t in state.items() if self._original.get(name) != (held.get(name) or digest({"": t}))}
 
     def sizes(self) -> dict[str, int]:
         """``trainable_params`` and ``total_params``."""

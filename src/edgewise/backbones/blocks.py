@@ -34,7 +34,8 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         top, bottom, left, right = self.same_padding(*input.shape[-2:])
         padded = F.pad(input, (left, right, top, bottom))
-        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        y: Tensor = self._conv_forward(padded, self.weight, self.bias)
+        return y
 
     def same_padding(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Zeros (top, bottom, left, right) for an input of this size."""

@@ -143,8 +143,8 @@ def find_head(network: nn.Module, size: int) -> str:
     name, head, output = linears[-1]
     if output.shape != logits.shape or not (output is logits or _decides(network, head, size)):
         raise EdgewiseError(
-            f"{what} does not end in a linear head: its last nn.Linear, {name}, gives {_batch_shape(output)} and is not "
-            f"what the logits {_batch_shape(logits)} come from alone. Its last layer with weights is {last_layer}."
+            f"{what} does not end in a linear head: its last nn.Linear, {name}, gives {_batch_shape(output)} and is "
+            f"not what the logits {_batch_shape(logits)} come from alone. Its last layer with weights is {last_layer}."
         )
     return name
 

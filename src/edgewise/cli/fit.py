@@ -9,7 +9,7 @@ import typer
 from edgewise.cli.console import answer, next_commands, say, show_table, watching
 from edgewise.cli.jobs import job
 from edgewise.cli.options import Debug, Json, MaxBad, Quiet, Seed, command_line, newest_run, next_run, share
-from edgewise.core.errors import InterruptedRun
+from edgewise.core.errors import InterruptedRun, UsageError
 from edgewise.core.runs import RunFolder
 from edgewise.core.settings import parse_assignments
 from edgewise.core.units import megabytes, percent
@@ -88,6 +88,22 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = "small",
+    frozen_bits: Annotated[
+        int,
+        typer.Option(
+            metavar="8|32",
+            help="Bits of a frozen weight; 8 takes a quarter of their memory and changes the network slightly.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 32,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="48MB",
+            help="Memory to stay within; chooses --lean, --frozen-bits and, unless given, --method.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     max_bad: MaxBad = "1%",
     workers: Annotated[
         int | None,
@@ -137,11 +153,15 @@ def fit(
         "workers": workers,
         "seed": seed,
     }
+    if budget is not None:
+        _leave_to_the_plan(ctx)
     fitting = job("fit")
-    settings["lean"] = fitting.lean_named(lean)
+    settings["lean"] = fitting.lean_named(lean, frozen_bits)
+    limit = None if budget is None else fitting.parse_budget(budget)
+    request, any_method = fitting.FitRequest(**settings), not _given(ctx, "method")
     try:
         with watching(quiet, as_json) as listener:
-            record = fitting.fit(fitting.FitRequest(**settings), folder, resume, command_line(arguments), listener)
+            record = fitting.fit(request, folder, resume, command_line(arguments), listener, limit, any_method)
     except (InterruptedRun, KeyboardInterrupt) as stop:
         if not RunFolder(folder).config.exists():
             raise
@@ -154,6 +174,17 @@ def fit(
     show_result(record, folder)
     run, photos = shlex.quote(str(folder)), shlex.quote(data)
     next_commands(f"edgewise eval {run} {photos}", f"edgewise predict {run} PHOTO")
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _leave_to_the_plan(ctx: typer.Context) -> None:
+    for name in ("lean", "frozen_bits", "workers"):
+        if _given(ctx, name):
+            raise UsageError(f"--budget chooses --{name.replace('_', '-')} itself; leave one of the two out.")
 
 
 def show_result(record: dict[str, Any], folder: Path) -> None:

@@ -18,6 +18,7 @@ JOBS = {
     "methods": "edgewise.jobs.catalogue",
     "doctor": "edgewise.jobs.doctor",
     "profile": "edgewise.jobs.profile",
+    "plan": "edgewise.jobs.plan",
 }
 
 

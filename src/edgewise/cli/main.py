@@ -16,6 +16,7 @@ from edgewise.cli.eval import evaluate
 from edgewise.cli.fit import fit
 from edgewise.cli.methods import methods
 from edgewise.cli.models import models
+from edgewise.cli.plan import plan
 from edgewise.cli.predict import predict
 from edgewise.cli.profile import profile
 from edgewise.core.errors import EdgewiseError, unknown
@@ -28,6 +29,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "models": models,
     "methods": methods,
     "doctor": doctor,
+    "plan": plan,
     "profile": profile,
 }
 

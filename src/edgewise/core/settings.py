@@ -21,7 +21,7 @@ def setting(
     help: str,
     low: float | None = None,
     high: float | None = None,
-    choices: Sequence[str] | None = None,
+    choices: Sequence[str | int] | None = None,
 ) -> Any:
     """A dataclass field with its help and its range (both ends included)."""
     return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})

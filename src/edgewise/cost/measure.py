@@ -68,6 +68,8 @@ def cost(model: nn.Module, batch: tuple[int, int, int, int], repeats: int = 3) -
             kept = counter.total
             loss.backward()
             times.append(time.perf_counter() - began)
+            del logits, loss  # with the gradients, a step's worth of memory that the next one would find taken
+            model.zero_grad(set_to_none=True)
         return Cost(
             published_mb=round(published(model, batch).total / 1e6, 2),
             trainable_params=sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -199,7 +199,7 @@ def _run(model: nn.Module, image: tuple[int, int, int]) -> _Trace:
     Afterwards hooks, modes and those are as they were.
     """
     trace, modules = _Trace(), list(model.modules())
-    like = next(model.parameters(), torch.zeros(()))
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     modes = [module.training for module in modules]
     substitutes = [(vars(m), vars(m).pop("forward")) for m in modules if "forward" in vars(m)]
     # First in line, so that what other hooks add to a block's output is not part of the block.

@@ -1,12 +1,13 @@
 """``edgewise fit``: adapt a backbone to a folder of photos, and leave a run folder behind."""
 
+import gc
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from edgewise.adapt import Adapted, adapt
+from edgewise.adapt import Adapted, adapt_in_place
 from edgewise.backbones import load
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.runs import RunFolder
@@ -18,31 +19,52 @@ from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import Augment
 from edgewise.data.verify import verify
 from edgewise.data.workers import default_workers
+from edgewise.jobs.budget import ceiling, within_budget
 from edgewise.jobs.environment import environment
+from edgewise.jobs.frozen import Rounding, round_frozen
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
-from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, save_adapter
+from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, promise, save_adapter
 from edgewise.lean import lean_named as lean_named
-from edgewise.lean import make_lean
-from edgewise.native.allocator import give_memory_back
+from edgewise.lean import make_lean, make_plain
+from edgewise.native.allocator import forget_code, give_memory_back
+from edgewise.plan import parse_budget as parse_budget
 from edgewise.report import write_report
 from edgewise.train.classify import ClassifyTask, TrainSettings
-from edgewise.train.loop import Position, run
+from edgewise.train.loop import Position, Watchdog, run, unwatched
 
 IMBALANCE_WORTH_SAYING = 5.0
 CLASSES_NAMED = 12
 
 
 def fit(
-    request: FitRequest, out: Path, resume: bool = False, command: str = "", listener: Listener | None = None
+    request: FitRequest,
+    out: Path,
+    resume: bool = False,
+    command: str = "",
+    listener: Listener | None = None,
+    budget: int | None = None,
+    any_method: bool = False,
 ) -> dict[str, Any]:
     """Run the request in a fresh process and return its record, resident memory included.
+
+    With a ``budget`` in bytes it chooses how to store the backward pass (and the method, where
+    ``any_method``) by a plan, and is held below it (`edgewise.jobs.budget`).
 
     Raises `EdgewiseError` with the remedy for everything a user can mend; see `fit_run`.
     """
     give_memory_back()
     base = resident()
+    forget_code()
     fresh = forget_highest()
-    record = fit_run(request, out, resume, command, listener)
+    if budget is None:
+        record = fit_run(request, out, resume, command, listener)
+    else:
+        listener = listener or Silent()
+        request, choice = within_budget(request, budget, any_method, RunFolder(out), resume, listener)
+        with ceiling(budget, base) as watchdog:
+            record = fit_run(request, out, resume, command, listener, watchdog)
+        record["budget"] = choice
+        RunFolder(out).write_record(record)
     highest = highest_resident()
     if fresh and base is not None and highest is not None:
         record["cost"]["measured_rss_mb"] = round((highest - base) / 1e6, 1)
@@ -52,7 +74,12 @@ def fit(
 
 
 def fit_run(
-    request: FitRequest, out: Path, resume: bool = False, command: str = "", listener: Listener | None = None
+    request: FitRequest,
+    out: Path,
+    resume: bool = False,
+    command: str = "",
+    listener: Listener | None = None,
+    watchdog: Watchdog = unwatched,
 ) -> dict[str, Any]:
     """The same inside a process that did other things before (no resident memory in the record)."""
     listener = listener or Silent()
@@ -69,8 +96,9 @@ def fit_run(
     images = look_at(request, listener)
     folder.create(resolved(request, method), resume)
     folder.say(f"{'resumed' if resume else 'started'}: {command or 'from Python'}")
-    model = adapt(backbone, method, images.classes, request.seed)
-    return train_and_save(model, images, request, folder, resume, command, listener)
+    model = [adapt_in_place(backbone, method, images.classes, request.seed)]
+    del backbone  # nobody but `train_and_save` holds the network, so that it can let go of it
+    return train_and_save(model.pop(), images, request, folder, resume, command, listener, watchdog)
 
 
 def look_at(request: FitRequest, listener: Listener) -> ImageSet:
@@ -89,6 +117,7 @@ def train_and_save(
     resume: bool,
     command: str,
     listener: Listener,
+    watchdog: Watchdog = unwatched,
 ) -> dict[str, Any]:
     """Train ``model``, score it once, save and check the artifact, write record and report."""
     began = time.monotonic()
@@ -101,12 +130,12 @@ def train_and_save(
         f"({100 * sizes['trainable_params'] / sizes['total_params']:.1f} %)."
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if request.lean is not None:
-        for note in make_lean(model, request.lean):
-            listener.note(note)
-            notes.append(note)
+    rounding, said = _made_lean(model, images, request, listener)
+    for note in said:
+        listener.note(note)
+        notes.append(note)
     listener.stage(f"Training for {request.epochs} epochs on {len(images.train):,} photos")
-    place = _train(model, images, request, folder, resume, listener)
+    place = _train(model, images, request, folder, resume, listener, watchdog)
 
     listener.stage("Scoring, saving and checking the adapter")
     scored = evaluate_run(model, images, folder, _workers(request))
@@ -125,6 +154,7 @@ def train_and_save(
         "seeds": {"seed": request.seed},
         "data": _data_record(images),
         "metrics": metrics,
+        "lean": rounding.to_json(),
         "cost": cost(model, (request.batch_size, 3, size, size)).to_json(),
         "sizes": {**sizes, "artifact_bytes": adapter["bytes"], "backbone_bytes": _bytes_of(model)},
         "history": place.history,
@@ -133,7 +163,10 @@ def train_and_save(
         "seconds": round(time.monotonic() - began, 2),
     }
     finish_artifact(model, request.weights, adapter, record, folder)
-    check_artifact(model, images, folder.artifact, request.lean)
+    promised = promise(model, images)
+    del model  # the artifact is opened beside nothing
+    gc.collect()
+    check_artifact(promised, folder.artifact, request.lean)
     folder.write_metrics(place.history)
     folder.write_record(record)
     folder.say(
@@ -143,8 +176,28 @@ def train_and_save(
     return record
 
 
+def _made_lean(
+    model: Adapted, images: ImageSet, request: FitRequest, listener: Listener
+) -> tuple[Rounding, tuple[str, ...]]:
+    """How the frozen weights are held from now on, and what the user should know about it."""
+    if request.lean is None:
+        make_plain(model)
+        return Rounding(), ()
+    if request.lean.frozen_bits == 32:
+        return Rounding(), make_lean(model, request.lean)
+    listener.stage("Rounding the frozen weights to 8 bits")
+    rounding, notes = round_frozen(model, request.lean, images.train, model.backbone.input)
+    return rounding, (rounding.in_words(), *notes)
+
+
 def _train(
-    model: Adapted, images: ImageSet, request: FitRequest, folder: RunFolder, resume: bool, listener: Listener
+    model: Adapted,
+    images: ImageSet,
+    request: FitRequest,
+    folder: RunFolder,
+    resume: bool,
+    listener: Listener,
+    watchdog: Watchdog,
 ) -> Position:
     settings = TrainSettings(
         lr=model.method.lr if request.lr is None else request.lr,
@@ -167,7 +220,7 @@ def _train(
         settings,
         {"backbone": model.backbone.fingerprint},
     )
-    return run(task, request.epochs, folder.checkpoint, listener, resume)
+    return run(task, request.epochs, folder.checkpoint, listener, resume, watchdog)
 
 
 def _workers(request: FitRequest) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edgewise.adapt import Adapted
 from edgewise.core.artifacts import read_manifest, read_tensors, write_manifest, write_tensors
@@ -88,30 +89,45 @@ def finish_artifact(
         "method": {"name": model.method.name, "fields": dataclasses.asdict(model.method)},  # type: ignore[call-overload]
         "classes": list(model.classes),
         "preprocess": model.backbone.input.to_json(),
-        "lean": {"frozen_bits": 32},
+        "lean": {"frozen_bits": record["lean"]["frozen_bits"]},
         "metrics": {key: metrics[key] for key in ("accuracy", "split", "n", "val_accuracy", "best_epoch")},
         "tensors": tensors,
     }
     write_manifest(folder.artifact, manifest, model_card(manifest, record))
 
 
-@torch.no_grad()
-def check_artifact(model: Adapted, images: ImageSet, artifact: Path, lean: Lean | None) -> None:
-    """Open the artifact as a user will, and demand the very same logits on some photos.
+@dataclass(frozen=True)
+class Promise:
+    """What the artifact has to give when it is opened again: logits of some photos, or the adapter's digest.
 
     A module of the user's cannot be built again here; then its tensors must read back as they are.
     """
-    if is_own(model.backbone.name):
-        saved = read_tensors(artifact, read_manifest(artifact))
-        if digest(saved) != digest(model.difference()):
-            raise EdgewiseError(f"The adapter in {artifact} does not read back as it was written. Do not use it.")
-        return
+
+    photos: Tensor
+    logits: Tensor
+    digest: str | None
+
+
+@torch.no_grad()
+def promise(model: Adapted, images: ImageSet) -> Promise:
+    """What ``model`` gives now."""
     preprocess = model.backbone.input
     samples = (images.test or images.val or images.train)[:CHECKED]
-    photos = [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples]
-    batch = torch.stack(photos)
+    photos = torch.stack(
+        [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples]
+    )
+    return Promise(photos, model.eval()(photos), digest(model.difference()) if is_own(model.backbone.name) else None)
+
+
+@torch.no_grad()
+def check_artifact(promised: Promise, artifact: Path, lean: Lean | None) -> None:
+    """Open the artifact as a user will, and demand the very same logits."""
+    if promised.digest is not None:
+        if digest(read_tensors(artifact, read_manifest(artifact))) != promised.digest:
+            raise EdgewiseError(f"The adapter in {artifact} does not read back as it was written. Do not use it.")
+        return
     reopened = open_artifact(artifact, lean=lean).model
-    if not torch.equal(model.eval()(batch), reopened(batch)):
+    if not torch.equal(promised.logits, reopened(promised.photos)):
         raise EdgewiseError(
             f"The adapter in {artifact} does not give the logits it was trained to when it is opened again. "
             "Do not use it; please report this."

@@ -7,26 +7,24 @@ wants one too, because torch's shape arithmetic brings in 20 MB of libraries.
 
 import dataclasses
 import gc
-import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from edgewise.core.errors import EdgewiseError, UsageError
-from edgewise.cost.dry import OBJECTS, Watch, on_meta, watched
+from edgewise.cost.dry import OBJECTS
 from edgewise.cost.heap import VARIABLE, heap, preload, why_not
 from edgewise.cost.kept import KeptBytes
 from edgewise.cost.macs import macs_forward
 from edgewise.cost.published import published
 from edgewise.cost.resident import forget_highest, highest_resident, resident
-from edgewise.jobs.training_step import StepRequest, TrainingStep
-from edgewise.native.allocator import give_memory_back
+from edgewise.jobs.child import answer, ask
+from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
+from edgewise.lean import Lean, is_lean, make_lean
+from edgewise.native.allocator import forget_code, give_memory_back
 
 STEPS = 5
 
@@ -36,22 +34,10 @@ def in_process(task: str, request: StepRequest) -> dict[str, Any]:
 
     Raises `EdgewiseError` with the process's own message.
     """
-    environment = {**os.environ, "MKL_DISABLE_FAST_MM": "1", **((preload() or {}) if task == "measure" else {})}
+    environment = {"MKL_DISABLE_FAST_MM": "1", **((preload() or {}) if task == "measure" else {})}
     if request.threads is not None:
         environment["OMP_NUM_THREADS"] = str(request.threads)
-    done = subprocess.run(
-        [sys.executable, "-m", "edgewise.jobs.step_process", task],
-        input=json.dumps(dataclasses.asdict(request)),
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
-        kind = UsageError if done.returncode == UsageError.status else EdgewiseError
-        raise kind(last.removeprefix("Error: "))
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    return ask("edgewise.jobs.step_process", task, dataclasses.asdict(request), environment)
 
 
 def predict(request: StepRequest) -> dict[str, Any]:
@@ -59,18 +45,16 @@ def predict(request: StepRequest) -> dict[str, Any]:
     step = TrainingStep(request)
     paper = published(step.model, step.shape)
     macs = macs_forward(step.model, step.shape[1:])
-    with on_meta(step.model):
-        step.prepare("meta")
-        step()  # plans are made in the first step
-        watch = Watch()
-        watch.own("weights", [*step.model.parameters(), *step.model.buffers()])
-        watch.own("optimizer", step.adam.tensors().values())
-        watch.own("input", [step.images, step.labels])
-        timeline = watched(watch, step)
+    timeline, work = dry_run(step)
+    if not is_lean(step.model):  # the same arithmetic, which only the lean pass declares
+        make_lean(step.model, Lean(chunk=0, recompute=False))
+        work = dry_run(step)[1]
     name, kinds = timeline.fullest
     return {
         **step.describe(),
         "macs_forward": macs,
+        "macs_backward": work.backward or None,
+        "macs_again": work.again,
         "published_mb": round(paper.total / 1e6, 2),
         "published_kept_mb": round(paper.kept_bytes / 1e6, 2),
         "predicted_mb": round((timeline.peak + OBJECTS) / 1e6, 2),
@@ -86,6 +70,7 @@ def measure(request: StepRequest) -> dict[str, Any]:
         torch.set_num_threads(request.threads)
     give_memory_back()
     at_import = resident()
+    forget_code()
     fresh = forget_highest()
     _warm_up(request)
     counter = heap()
@@ -128,16 +113,10 @@ def _timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
-    """Answer on standard output; an error of ours is one line on standard error."""
-    tasks = {"predict": predict, "measure": measure}
-    try:
-        answer = tasks[sys.argv[1]](StepRequest(**json.load(sys.stdin)))
-    except EdgewiseError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(error.status)
-    print(json.dumps(answer))
-
-
 if __name__ == "__main__":
-    main()
+    answer(
+        {
+            "predict": lambda request, _: predict(StepRequest(**request)),
+            "measure": lambda request, _: measure(StepRequest(**request)),
+        }
+    )

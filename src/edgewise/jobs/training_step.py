@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgewise.adapt import METHODS, Adapted, adapt
+from edgewise.adapt import METHODS, Adapted, adapt_in_place
 from edgewise.backbones import load
 from edgewise.core.errors import unknown
 from edgewise.core.settings import check, setting, with_texts
-from edgewise.lean import lean_named, make_lean
+from edgewise.cost.dry import Timeline, Watch, on_meta, watched
+from edgewise.lean import Work, is_lean, lean_named, make_lean, work_of
 from edgewise.train.adam import Adam
 
 
@@ -28,29 +29,34 @@ class StepRequest:
     image_size: int | None = setting(None, "side of the network's input in pixels", low=8, high=4096)
     batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
     lean: str = "small"
+    frozen_bits: int = 32
     threads: int | None = setting(None, "threads, by default all", low=1, high=1024)
+    weights: str | None = "none"  # a file, for its width and its input
 
     def __post_init__(self) -> None:
         check(self, "profile")
         if self.method not in METHODS:
             raise unknown("method", self.method, METHODS)
-        lean_named(self.lean)
+        lean_named(self.lean, self.frozen_bits)
 
 
 class TrainingStep:
     """The adapted model, its optimizer, and a batch of grey photos."""
 
     def __init__(self, request: StepRequest) -> None:
-        backbone = load(request.backbone, weights="none", width=request.width, image_size=request.image_size)
+        backbone = load(request.backbone, weights=request.weights, width=request.width, image_size=request.image_size)
         method = with_texts(METHODS[request.method](), request.method_settings)
         self.request = request
-        self.model: Adapted = adapt(backbone, method, [str(number) for number in range(request.classes)])
+        self.model: Adapted = adapt_in_place(backbone, method, [str(number) for number in range(request.classes)])
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        lean = lean_named(request.lean, request.frozen_bits)
+        # here, not in `prepare`: rounding needs numbers, and from now on frozen weights exist in 8 bits only
+        self.uncovered = () if lean is None else make_lean(self.model, lean)
         size = self.model.backbone.input.size
         self.shape = (request.batch_size, 3, size, size)
 
     def prepare(self, device: str = "cpu") -> None:
-        """Make the batch, the optimizer and the plan, on the parameters the model has now."""
+        """Make the batch and the optimizer, on the parameters the model has now."""
         parameters = dict(self.model.named_parameters())
         self.adam = Adam(
             {group: [(name, parameters[name]) for name in names] for group, names in self.model.groups.items()}
@@ -58,8 +64,6 @@ class TrainingStep:
         images = torch.full(self.shape, 128, dtype=torch.uint8, device=device)
         self.images: Tensor = images.contiguous(memory_format=torch.channels_last)
         self.labels = torch.zeros(len(images), dtype=torch.long, device=device)
-        lean = lean_named(self.request.lean)
-        self.uncovered = () if lean is None else make_lean(self.model, lean)
 
     def loss(self) -> Tensor:
         """The forward pass."""
@@ -74,3 +78,22 @@ class TrainingStep:
     def describe(self) -> dict[str, Any]:
         """Trained and all parameters, and the names of what the lean pass could not cover."""
         return {**self.model.sizes(), "uncovered": list(self.uncovered)}
+
+
+def dry_run(step: TrainingStep) -> tuple[Timeline, Work]:
+    """Memory over the course of ``step``, and its arithmetic, without running it.
+
+    The model comes back as it was.  The arithmetic is that of the lean pass (all zero for stock
+    autograd, which plans nothing).
+    """
+    with on_meta(step.model):
+        step.prepare("meta")
+        step()  # plans are made in the first step
+        watch = Watch()
+        watch.own("weights", [*step.model.parameters(), *step.model.buffers()])
+        watch.own("optimizer", step.adam.tensors().values())
+        watch.own("input", [step.images, step.labels])
+        timeline = watched(watch, step)
+        forward: Any = step.model.forward
+        work = work_of(forward.steps(step.images).steps, len(step.images)) if is_lean(step.model) else Work()
+    return timeline, work

@@ -1,13 +1,16 @@
 """Make a model lean in place, and back."""
 
-from torch import nn
+from collections.abc import Iterable
+
+from torch import Tensor, nn
 
 from edgewise.lean.forward import Alone, LeanForward
+from edgewise.lean.frozen import hold_all_float, hold_frozen_int8
 from edgewise.lean.settings import SMALL, Lean
 from edgewise.lean.trace import LAYERS, Untraceable, trace
 
 
-def make_lean(model: nn.Module, lean: Lean = SMALL) -> tuple[str, ...]:
+def make_lean(model: nn.Module, lean: Lean = SMALL, images: Iterable[Tensor] = ()) -> tuple[str, ...]:
     """Let ``model`` compute by a lean plan from now on; returns what could not be covered, in words.
 
     Modules, names, hooks and tensors stay as they are: only what a call of the model executes is
@@ -15,11 +18,21 @@ def make_lean(model: nn.Module, lean: Lean = SMALL) -> tuple[str, ...]:
     anew when other parameters train, a norm changes its mode, or a batch has another shape.
     Where the model's ``forward`` cannot be followed, every layer of a known type is made lean for
     itself, and the functions between them keep what torch keeps.
+
+    With ``lean.frozen_bits`` 8 the weights of frozen convolutions are held in 8 bits from then on, and
+    what that moves is corrected on ``images`` (a few batches as the model takes them; none: not at
+    all).  ``state_dict`` still gives floats under the same keys: rounded weights, corrected norms.  A
+    weight in 8 bits cannot be made to train; `make_plain` comes first.  Where ``forward`` cannot be
+    followed, 32 bits stay.  Raises `EdgewiseError` where such a weight is not finite.
     """
-    make_plain(model)
+    _own_forwards(model)
+    if lean.frozen_bits == 32:
+        hold_all_float(model)
     try:
-        model.forward = LeanForward(model, trace(model), lean)
-        return ()
+        graph = trace(model)
+        notes = hold_frozen_int8(model, graph, images) if lean.frozen_bits == 8 else ()
+        model.forward = LeanForward(model, graph, lean)
+        return notes
     except Untraceable as reason:
         for layer in model.modules():
             known = isinstance(layer, LAYERS) or type(layer).__module__.startswith("torch.nn")
@@ -27,12 +40,22 @@ def make_lean(model: nn.Module, lean: Lean = SMALL) -> tuple[str, ...]:
                 _alone(layer, lean)
         return (
             f"{reason}. Its layers are lean one by one; functions between them keep whole tensors, "
-            "as in stock PyTorch.",
+            f"as in stock PyTorch{', and frozen weights stay in 32 bits' if lean.frozen_bits == 8 else ''}.",
         )
 
 
 def make_plain(model: nn.Module) -> None:
-    """Undo `make_lean`."""
+    """Undo `make_lean`.  Weights held in 8 bits become floats again, with the rounded values."""
+    _own_forwards(model)
+    hold_all_float(model)
+
+
+def is_lean(model: nn.Module) -> bool:
+    """Does ``model`` as a whole compute by a lean plan?"""
+    return isinstance(vars(model).get("forward"), LeanForward)
+
+
+def _own_forwards(model: nn.Module) -> None:
     for module in model.modules():
         vars(module).pop("forward", None)
 

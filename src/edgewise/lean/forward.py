@@ -83,7 +83,7 @@ class LeanForward:
         if key not in self._plans:
             if len(self._plans) > 8:
                 self._plans.clear()
-            self._plans[key] = plan_steps(self.graph, self.model, images, self.lean.chunk)
+            self._plans[key] = plan_steps(self.graph, self.model, images, self.lean.chunk, self.lean.recompute)
         return self._plans[key]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from edgewise.backbones.blocks import SameConv2d
+from edgewise.layers.int8_weight import weight_scale
 from edgewise.layers.weight_standardised import StandardisedConv2d, standardised
 from edgewise.lean.lowered import Lowered, Shared, Source, Statistics, parameter
 from edgewise.lean.tables import CLAMPS, METHODS, function_op, layer_ops, limits_of
@@ -75,7 +76,10 @@ class Lowering:
         norm = self._follower(node, nn.BatchNorm2d)
         frozen_norm = norm if norm is None or not self._layer(norm).training else None
         plain = not weight.requires_grad and not isinstance(layer, StandardisedConv2d)
-        if plain and (frozen_norm is None or not self._norm_of(frozen_norm).weight.requires_grad):
+        scale_trains = frozen_norm is not None and self._norm_of(frozen_norm).weight.requires_grad
+        if scale_trains and weight_scale(layer) is not None:
+            frozen_norm = None  # it stays apart; only the fused convolution computes with 8 bits
+        if plain and (frozen_norm is None or not scale_trains):
             last = frozen_norm or node
             clamp = self._clamp_after(last)
             if clamp is not None:
@@ -108,12 +112,16 @@ class Lowering:
             return None
         assert isinstance(source, Node)
         weight, shift, eps, channels = norm.weight, norm.bias, norm.eps, (norm.num_features,)
+        clamp = self._clamp_after(node)
+        if clamp is not None:
+            self.consumed[node] = clamp[0]
+        op = Affine(*clamp[1]) if clamp is not None else Affine()
         if norm.training:
             name = str(node.target)
             return [
                 Statistics(name, source, norm),
                 Lowered(
-                    Affine(),
+                    op,
                     (source,),
                     (
                         Shared(lambda r: r[f"{name}.mean"], channels, False, name),
@@ -135,7 +143,7 @@ class Lowering:
             Shared(lambda _: weight * (variance + eps).rsqrt(), channels, weight.requires_grad),
             parameter(shift),
         )
-        return [Lowered(Affine(), (source,), shared)]
+        return [Lowered(op, (source,), shared)]
 
     def _follower(self, node: Node, kind: type[nn.Module]) -> Node | None:
         """The one node that reads ``node``, if it is a layer of this kind."""
@@ -175,8 +183,14 @@ def _geometry(layer: nn.Conv2d, x: torch.Size) -> Geometry:
 
 
 def _scale_of(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> Source:
-    if norm is None:
-        return lambda _: layer.weight.new_ones(layer.out_channels)
+    """What the weight as it is held is multiplied by: the scale of 8 bits, the norm's, or both."""
+    held, of_norm = weight_scale(layer), None if norm is None else _norm_scale(norm)
+    if of_norm is None:
+        return lambda _: layer.weight.new_ones(layer.out_channels) if held is None else held
+    return lambda r: of_norm(r) if held is None else of_norm(r) * held
+
+
+def _norm_scale(norm: nn.BatchNorm2d) -> Source:
     variance, weight, eps = norm.running_var, norm.weight, norm.eps
     assert variance is not None
     return lambda _: weight * (variance + eps).rsqrt()
@@ -188,9 +202,9 @@ def _shift_trains(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> bool:
 
 
 def _offset_of(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> Source:
-    bias = layer.bias
+    bias, scale = layer.bias, _scale_of(layer, norm)
     if norm is None:
-        return lambda _: layer.weight.new_zeros(layer.out_channels) if bias is None else bias
-    scale, mean, shift = _scale_of(layer, norm), norm.running_mean, norm.bias
+        return lambda r: scale(r).new_zeros(layer.out_channels) if bias is None else bias
+    of_norm, mean, shift = _norm_scale(norm), norm.running_mean, norm.bias
     assert mean is not None
-    return lambda r: shift + ((-mean if bias is None else bias - mean) * scale(r))
+    return lambda r: shift + ((-mean if bias is None else bias - mean) * of_norm(r))

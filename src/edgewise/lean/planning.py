@@ -14,7 +14,7 @@ from edgewise.lean.values import shapes_of
 from edgewise.ops import Analysis, Instruction, Op, Plan, Program
 
 Key = int
-WORTH_CUTTING = 32_000_000
+WORTH_SAVING = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,12 @@ class _Bound:
     name: str
 
 
-def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int) -> Steps:
+def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recompute: bool = True) -> Steps:
     """Plan ``graph`` for a batch like ``image``, in the model's present mode and pattern of gradients.
 
-    ``chunk`` is the number of images a run takes at once; 0 for the whole batch.
+    ``chunk`` is the number of images a run takes at once, 0 for the whole batch; ``recompute`` lets it
+    compute again what costs more to keep.  A step of less than `WORTH_SAVING` bytes is neither cut nor
+    computed again: on small maps the calls would take longer than the arithmetic.
     Raises `edgewise.lean.values.Unshapeable`.
     """
     values = shapes_of(graph, model, image)
@@ -82,17 +84,12 @@ def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int) -> Ste
     image_key = next(keys[node] for node in graph.nodes if node.op == "placeholder")
     shapes = {key: _per_image(values[node]) for node, key in keys.items() if isinstance(values[node], Tensor)}
     held = {item.source for item in items if isinstance(item, StatisticsStep)} | {image_key}
-    steps: list[Step] = []
-    wants = _Wants(torch.is_grad_enabled())
-    for group in _groups(items):
-        if isinstance(group, list):
-            later = items[items.index(group[-1]) + 1 :]
-            needed = {key for item in later for key in _reads(item)} | {result}
-            steps.append(_program(group, needed, shapes, held))
-        else:
-            steps.append(group)
-        wants.follow(steps[-1], model)
-    steps = _chunked(steps, wants, chunk, len(image))
+    steps, wants = _steps(items, result, shapes, held, model, recompute=False)
+    if _fullest(steps, wants, len(image), len(image)) <= WORTH_SAVING:
+        chunk = 0
+    elif recompute:
+        steps, wants = _steps(items, result, shapes, held, model, recompute=True)
+    steps = _chunked(steps, wants, min(chunk or len(image), len(image)), len(image))
     return Steps(
         image_key, tuple(steps), tuple(_forget(steps, result)), result,
         {node: value for node, value in values.items() if not isinstance(value, Tensor)},
@@ -155,7 +152,9 @@ def _groups(items: Sequence[Any]) -> Iterator[Any]:
         yield group
 
 
-def _program(group: Sequence[_Bound], needed: set[Key], shapes: dict[Key, tuple[int, ...]], held: set[Key]) -> RunStep:
+def _program(
+    group: Sequence[_Bound], needed: set[Key], shapes: dict[Key, tuple[int, ...]], held: set[Key], recompute: bool
+) -> RunStep:
     made = {item.result for item in group}
     batched = tuple(dict.fromkeys(key for item in group for key in item.batched if key not in made))
     shared = tuple(dict.fromkeys(operand for item in group for operand in item.shared))
@@ -175,7 +174,7 @@ def _program(group: Sequence[_Bound], needed: set[Key], shapes: dict[Key, tuple[
         len(batched), len(shared), tuple(instructions), tuple(register[key] for key in outputs), tuple(all_shapes),
         frozenset(register[key] for key in batched if key in held),
     )  # fmt: skip
-    return RunStep(Plan(program, 1), batched, shared, outputs)
+    return RunStep(Plan(program, 1, recompute), batched, shared, outputs)
 
 
 class _Wants:
@@ -209,24 +208,48 @@ class _Wants:
         self.keys |= {key for key, r in zip(step.outputs, registers, strict=True) if analysis.wants[r]}
 
 
-def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> list[Step]:
-    """Each run with the images it takes at once: at least ``chunk``, and more where that costs nothing.
+def _steps(
+    items: Sequence[Any], result: Key, shapes: dict[Key, tuple[int, ...]], held: set[Key], model: nn.Module,
+    recompute: bool,
+) -> tuple[list[Step], _Wants]:  # fmt: skip
+    steps: list[Step] = []
+    wants = _Wants(torch.is_grad_enabled())
+    done = 0
+    for group in _groups(items):
+        if isinstance(group, list):
+            done += len(group)
+            needed = {key for item in items[done:] for key in _reads(item)} | {result}
+            steps.append(_program(group, needed, shapes, held, recompute))
+        else:
+            done += 1
+            steps.append(group)
+        wants.follow(steps[-1], model)
+    return steps, wants
 
-    A step of less than `WORTH_CUTTING` bytes is not cut at all: on small maps the calls would take
-    longer than the arithmetic.  Beyond that the fullest moment decides: what the runs before have kept,
-    and the widest point of a run at ``chunk`` images.  Other runs take as many images as stay below
-    it, which is faster.
-    """
-    chunk = min(chunk or images, images)
+
+def _moments(steps: Sequence[Step], wants: _Wants, images: int) -> dict[int, tuple[int, int]]:
+    """For every run: bytes kept when it ends, and bytes of one image in work at its widest point."""
     kept, moments = 0, {}
     for step in steps:
         if isinstance(step, RunStep):
             analysis = wants.analyses[id(step)]
             kept += images * analysis.kept_bytes()
             moments[id(step)] = (kept, analysis.width())
-    if max((kept + images * width for kept, width in moments.values()), default=0) <= WORTH_CUTTING:
-        chunk = images
-    fullest = max((kept + chunk * width for kept, width in moments.values()), default=0)
+    return moments
+
+
+def _fullest(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> int:
+    """Bytes at the fullest moment of the runs, ``chunk`` images at a time."""
+    return max((kept + chunk * width for kept, width in _moments(steps, wants, images).values()), default=0)
+
+
+def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> list[Step]:
+    """Each run with the images it takes at once: at least ``chunk``, and more where that costs nothing.
+
+    The fullest moment decides: what the runs before have kept, and the widest point of a run at
+    ``chunk`` images.  Other runs take as many images as stay below it, which is faster.
+    """
+    moments, fullest = _moments(steps, wants, images), _fullest(steps, wants, chunk, images)
 
     def images_of(kept: int, width: int) -> int:
         return min(images, max(chunk, (fullest - kept) // max(1, width)))

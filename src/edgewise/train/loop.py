@@ -9,7 +9,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,8 @@ from edgewise.core.progress import Listener
 from edgewise.train.checkpoint import read_checkpoint, restore, write_checkpoint
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+Watchdog = Callable[[], str | None]
 
 
 @dataclass(frozen=True)
@@ -93,19 +95,29 @@ class Position:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-def run(task: Task, epochs: int, folder: Path, listener: Listener, resume: bool) -> Position:
+def unwatched() -> str | None:
+    """The watchdog of a run without a budget."""
+    return None
+
+
+def run(
+    task: Task, epochs: int, folder: Path, listener: Listener, resume: bool, watchdog: Watchdog = unwatched
+) -> Position:
     """Train for ``epochs`` epochs; the model ends with the tensors of its best epoch.
 
     Best is the highest validation accuracy, then the lowest validation loss; without validation
-    the last epoch.  Checkpoints go to ``folder`` after every epoch and about every 20 seconds.
+    the last epoch.  Checkpoints go to ``folder`` after every epoch and about every 20 seconds, and at
+    the start.  ``watchdog`` is called after every step; a complaint of its ends the run.
 
     Raises `InterruptedRun` after Ctrl-C or SIGTERM, with everything saved; `EdgewiseError` when
-    the loss is not finite or the checkpoint belongs to another run.
+    the loss is not finite, the checkpoint belongs to another run, or the watchdog complained.
     """
     place = _restored(task, folder) if resume else Position()
+    if place.updates == 0:
+        _save(task, place, folder)  # whatever happens in the first step, there is something to go on from
     with _stop_requested() as stopping:
         while place.epoch < epochs:
-            _epoch(task, place, epochs, folder, listener, stopping)
+            _epoch(task, place, epochs, folder, listener, stopping, watchdog)
     best = read_checkpoint(folder, "best")
     if best is not None and place.best_epoch != epochs:
         restore(task.model_tensors(), best[0], folder)
@@ -113,7 +125,13 @@ def run(task: Task, epochs: int, folder: Path, listener: Listener, resume: bool)
 
 
 def _epoch(
-    task: Task, place: Position, epochs: int, folder: Path, listener: Listener, stopping: threading.Event
+    task: Task,
+    place: Position,
+    epochs: int,
+    folder: Path,
+    listener: Listener,
+    stopping: threading.Event,
+    watchdog: Watchdog,
 ) -> None:
     total = epochs * task.steps
     began = saved = time.monotonic()
@@ -133,9 +151,12 @@ def _epoch(
         now = time.monotonic()
         place.seconds = before + now - began
         listener.progress(place.epoch * task.steps + place.step, total)
-        if stopping.is_set() or now - saved > SECONDS_BETWEEN_CHECKPOINTS:
+        complaint = watchdog()
+        if stopping.is_set() or complaint or now - saved > SECONDS_BETWEEN_CHECKPOINTS:
             _save(task, place, folder)
             saved = now
+        if complaint:
+            raise EdgewiseError(complaint)
         if stopping.is_set():
             raise InterruptedRun(
                 f"Interrupted in epoch {place.epoch + 1} of {epochs}, after batch {place.step} of {task.steps}; "

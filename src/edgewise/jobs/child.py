@@ -1,0 +1,72 @@
+"""Work in a process of its own: a request as JSON goes in, lines of JSON come out.
+
+A line is ``{"progress": [done, total]}`` or, the last one, ``{"result": …}``.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgewise.core.errors import EdgewiseError, UsageError
+from edgewise.core.progress import Listener, Silent
+
+Report = Callable[[int, int], None]
+Task = Callable[[dict[str, Any], Report], dict[str, Any]]
+
+
+def ask(
+    module: str,
+    task: str,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """Run ``task`` of ``module`` (which calls `answer`) in a new process, with ``environment`` over this one's.
+
+    Raises `EdgewiseError` with the process's own message.
+    """
+    listener, result = listener or Silent(), None
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, task],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env={**os.environ, **(environment or {})},
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin as pipe:
+            json.dump(dict(request), pipe)
+        with process:
+            for line in process.stdout:
+                said = json.loads(line)
+                if "progress" in said:
+                    listener.progress(*said["progress"])
+                result = said.get("result", result)
+        complaints.seek(0)
+        last = (complaints.read().strip().splitlines() or [f"it ended with status {process.returncode}"])[-1]
+    if process.returncode or result is None:
+        kind = UsageError if process.returncode == UsageError.status else EdgewiseError
+        raise kind(last.removeprefix("Error: "))
+    answered: dict[str, Any] = result
+    return answered
+
+
+def answer(tasks: Mapping[str, Task]) -> None:
+    """The other side: do the task that was asked for; an error of ours is one line on standard error."""
+
+    def report(done: int, total: int) -> None:
+        print(json.dumps({"progress": [done, total]}), flush=True)
+
+    try:
+        result = tasks[sys.argv[1]](json.load(sys.stdin), report)
+    except EdgewiseError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.status)
+    print(json.dumps({"result": result}))

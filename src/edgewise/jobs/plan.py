@@ -1,0 +1,148 @@
+"""``edgewise plan``: every method and every way to store it that a budget of memory allows, the best first.
+
+    python -m edgewise.jobs.plan predict
+
+is the process that predicts: torch's shape arithmetic brings in libraries that a run under a budget
+must not hold.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgewise.adapt import METHODS
+from edgewise.core.errors import unknown
+from edgewise.core.progress import Listener, Silent
+from edgewise.core.settings import check, setting
+from edgewise.cost.dry import OBJECTS
+from edgewise.jobs.child import Report, answer, ask
+from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
+from edgewise.lean import Lean, Work, make_lean
+from edgewise.plan import Option, Prediction, needs_at_least, options, ranked, smallest
+from edgewise.plan import parse_budget as parse_budget
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What is to be trained; ``methods`` empty: all of them."""
+
+    backbone: str = "mobilenet_v2"
+    width: float | None = None
+    methods: Sequence[str] = ()
+    method_settings: Mapping[str, str] = field(default_factory=dict)
+    classes: int = setting(10, "classes of the head", low=2, high=100_000)
+    image_size: int | None = setting(None, "side of the network's input in pixels", low=8, high=4096)
+    batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
+    weights: str | None = "none"  # a file says the width; values do not matter
+
+    def __post_init__(self) -> None:
+        check(self, "plan")
+        for method in self.methods:
+            if method not in METHODS:
+                raise unknown("method", method, METHODS)
+
+
+def plan(request: PlanRequest, budget: int, listener: Listener | None = None) -> dict[str, Any]:
+    """The plan for a training step within ``budget`` bytes (see `ranked`), as plain values.
+
+    ``choices`` are ranked; where there is none, ``smallest_mb`` says which budget would do.
+    """
+    found = predictions(request, budget, listener)
+    least = smallest(found)
+    return {
+        "budget_mb": round(budget / 1e6, 2),
+        "considered": len(found),
+        "choices": [described(p) for p in ranked(found, budget)],
+        "smallest_mb": round(least.peak / 1e6, 2),
+        "smallest": described(least),
+    }
+
+
+def predictions(request: PlanRequest, budget: int, listener: Listener | None = None) -> list[Prediction]:
+    """Every option, predicted in another process; those larger than one that does not fit are left out."""
+    listener = listener or Silent()
+    listener.stage("Predicting what every method takes")
+    asked = {**dataclasses.asdict(request), "methods": list(request.methods), "budget": budget}
+    rows = ask("edgewise.jobs.plan", "predict", asked, {"OMP_NUM_THREADS": "1"}, listener)["rows"]
+    return [
+        Prediction(
+            Option(row["method"], Lean(**row["lean"])),
+            request.batch_size,
+            row["peak"],
+            row["trainable_params"],
+            Work(**row["work"]),
+            row["fullest"],
+        )
+        for row in rows
+    ]
+
+
+def described(prediction: Prediction) -> dict[str, Any]:
+    """A prediction for JSON and tables; multiply-adds are per photo."""
+    option, work = prediction.option, prediction.work
+    return {
+        "grade": prediction.grade,
+        "method": option.method,
+        "lean": dataclasses.asdict(option.lean),
+        "predicted_mb": round(prediction.peak / 1e6, 2),
+        "step_ms_estimate": round(1e3 * prediction.seconds, 1),
+        "macs_forward": work.forward,
+        "macs_backward": work.backward,
+        "macs_again": work.again,
+        "trainable_params": prediction.trainable_params,
+        "binds": prediction.binds,
+    }
+
+
+def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
+    budget = asked.pop("budget")
+    request = PlanRequest(**asked)
+    every = list(options(request.methods or tuple(METHODS), request.batch_size))
+    rows: list[dict[str, Any]] = []
+    too_large: set[Option] = set()
+    steps: dict[tuple[str, int], TrainingStep] = {}
+    for number, option in enumerate(every, 1):
+        report(number, len(every))
+        if needs_at_least(option) in too_large:
+            too_large.add(option)
+            continue
+        row = _row(request, option, steps)
+        rows.append(row)
+        if row["peak"] > budget:
+            too_large.add(option)
+    return {"rows": rows}
+
+
+def _row(request: PlanRequest, option: Option, steps: dict[tuple[str, int], TrainingStep]) -> dict[str, Any]:
+    key = (option.method, option.lean.frozen_bits)
+    if key not in steps:
+        steps.clear()  # one network at a time
+        steps[key] = TrainingStep(
+            StepRequest(
+                request.backbone,
+                request.width,
+                option.method,
+                request.method_settings,
+                request.classes,
+                request.image_size,
+                request.batch_size,
+                frozen_bits=option.lean.frozen_bits,
+                weights=request.weights,
+            )
+        )
+    step = steps[key]
+    make_lean(step.model, option.lean)
+    timeline, work = dry_run(step)
+    return {
+        "method": option.method,
+        "lean": dataclasses.asdict(option.lean),
+        "peak": timeline.peak + OBJECTS,
+        "fullest": dict(timeline.fullest[1]),
+        "trainable_params": step.model.sizes()["trainable_params"],
+        "work": dataclasses.asdict(work),
+    }
+
+
+if __name__ == "__main__":
+    answer({"predict": _predict})
