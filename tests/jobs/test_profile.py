@@ -30,7 +30,8 @@ def close(predicted: float, measured: float) -> bool:
 def test_prediction_meets_measurement(method: str) -> None:
     found = profile(StepRequest("pocket", method=method, batch_size=32, threads=1), measure=True)
     assert close(found["predicted_mb"], found["measured_peak_mb"]), found
-    assert found["kept_mb"] < found["measured_peak_mb"] < found["measured_rss_mb"]
+    assert found["kept_mb"] < found["measured_peak_mb"]
+    assert found["measured_rss_mb"] <= found["measured_peak_mb"] + 20
     assert found["step_ms"] > 0
     assert found["threads"] == 1
     assert found["uncovered"] == []

@@ -20,6 +20,7 @@ from edgewise.cli.plan import plan
 from edgewise.cli.predict import predict
 from edgewise.cli.profile import profile
 from edgewise.core.errors import EdgewiseError, unknown
+from edgewise.core.startup import prepare_process
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
@@ -71,9 +72,7 @@ def edgewise(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 3 interrupted but resumable."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # MKL reads this once, when torch is imported (which no verb has done yet): it then gives the
-    # buffers of its matrix products back, some 5 MB.
-    os.environ.setdefault("MKL_DISABLE_FAST_MM", "1")
+    prepare_process()
     _survive_any_encoding()
     try:
         try:

@@ -3,9 +3,9 @@
 The budget bounds the live heap of the whole command over import: loading, training, evaluation, the
 check of what was saved.  Photos are then decoded in this process, one batch at a time.
 
-The ceiling is the system's own (``RLIMIT_DATA``): memory beyond budget and slack is refused to the
-process, so that it ends with a message and its last checkpoint, not by the kernel's choice of whom to
-kill.  Where the system has no such limit, the resident size is looked at after every step.
+A watchdog looks at the highest resident size after every step.  And the system holds a ceiling of its
+own (``RLIMIT_DATA``): what is far beyond is refused to the process within a step, so that it ends with a
+message and its last checkpoint, not by the kernel's choice of whom to kill.
 """
 
 import dataclasses
@@ -33,8 +33,10 @@ from edgewise.jobs.request import FitRequest
 from edgewise.lean import Lean
 from edgewise.plan import RESIDENT_SLACK, Prediction, methods_by_grade, ranked, smallest
 
-# What a fit holds besides a training step (measured): photos being decoded, Python's own objects, the report.
-BESIDES = 6_000_000
+# What a fit holds at most besides a predicted step (measured): photos, plans, oneDNN's caches, Python's own objects.
+BESIDES = 11_000_000
+# The ceiling counts address space: stacks of threads and holes in the heap too, of which nothing is resident.
+RESERVED = 64_000_000
 STATUS = Path("/proc/self/status")
 # How torch, its kernel libraries and Python say that they were refused memory.
 REFUSED = re.compile(r"allocate|not enough memory|out of memory|could not create a (primitive|memory)", re.IGNORECASE)
@@ -87,7 +89,7 @@ def ceiling(budget: int, base: int | None) -> Iterator[Callable[[], str | None]]
     """
     torch.ones(100_000).add_(1)  # threads and their stacks exist from now on
     whole = budget + RESIDENT_SLACK
-    undo = _limit(whole)
+    undo = _limit(whole + RESERVED)
 
     def complaint() -> str | None:
         highest = highest_resident()

@@ -52,15 +52,17 @@ def fit(
 
     Raises `EdgewiseError` with the remedy for everything a user can mend; see `fit_run`.
     """
-    give_memory_back()
     base = resident()
     forget_code()
     fresh = forget_highest()
     if budget is None:
+        if request.lean is not None:
+            give_memory_back(request.lean.chunk or request.batch_size)
         record = fit_run(request, out, resume, command, listener)
     else:
         listener = listener or Silent()
         request, choice = within_budget(request, budget, any_method, RunFolder(out), resume, listener)
+        give_memory_back()
         with ceiling(budget, base) as watchdog:
             record = fit_run(request, out, resume, command, listener, watchdog)
         record["budget"] = choice

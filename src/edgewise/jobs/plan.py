@@ -7,6 +7,7 @@ must not hold.
 """
 
 import dataclasses
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from edgewise.cost.dry import OBJECTS
 from edgewise.jobs.child import Report, answer, ask
 from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
 from edgewise.lean import Lean, Work, make_lean
+from edgewise.native.allocator import forget_code, give_memory_back
 from edgewise.plan import Option, Prediction, needs_at_least, options, ranked, smallest
 from edgewise.plan import parse_budget as parse_budget
 
@@ -96,12 +98,14 @@ def described(prediction: Prediction) -> dict[str, Any]:
 
 
 def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
+    give_memory_back()  # a budget is for this process too
+    forget_code()
     budget = asked.pop("budget")
     request = PlanRequest(**asked)
     every = list(options(request.methods or tuple(METHODS), request.batch_size))
     rows: list[dict[str, Any]] = []
     too_large: set[Option] = set()
-    steps: dict[tuple[str, int], TrainingStep] = {}
+    steps: dict[str, TrainingStep] = {}
     for number, option in enumerate(every, 1):
         report(number, len(every))
         if needs_at_least(option) in too_large:
@@ -114,11 +118,12 @@ def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def _row(request: PlanRequest, option: Option, steps: dict[tuple[str, int], TrainingStep]) -> dict[str, Any]:
-    key = (option.method, option.lean.frozen_bits)
-    if key not in steps:
-        steps.clear()  # one network at a time
-        steps[key] = TrainingStep(
+def _row(request: PlanRequest, option: Option, steps: dict[str, TrainingStep]) -> dict[str, Any]:
+    """The prediction of one option; ``steps`` holds the one network in work."""
+    if option.method not in steps:
+        steps.clear()
+        gc.collect()
+        steps[option.method] = TrainingStep(
             StepRequest(
                 request.backbone,
                 request.width,
@@ -127,11 +132,10 @@ def _row(request: PlanRequest, option: Option, steps: dict[tuple[str, int], Trai
                 request.classes,
                 request.image_size,
                 request.batch_size,
-                frozen_bits=option.lean.frozen_bits,
                 weights=request.weights,
             )
         )
-    step = steps[key]
+    step = steps[option.method]
     make_lean(step.model, option.lean)
     timeline, work = dry_run(step)
     return {

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from edgewise.core.startup import SETTINGS
 from edgewise.cost.dry import OBJECTS
 from edgewise.cost.heap import VARIABLE, heap, preload, why_not
 from edgewise.cost.kept import KeptBytes
@@ -23,7 +24,7 @@ from edgewise.cost.published import published
 from edgewise.cost.resident import forget_highest, highest_resident, resident
 from edgewise.jobs.child import answer, ask
 from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
-from edgewise.lean import Lean, is_lean, make_lean
+from edgewise.lean import Lean, is_lean, lean_named, make_lean
 from edgewise.native.allocator import forget_code, give_memory_back
 
 STEPS = 5
@@ -34,7 +35,8 @@ def in_process(task: str, request: StepRequest) -> dict[str, Any]:
 
     Raises `EdgewiseError` with the process's own message.
     """
-    environment = {"MKL_DISABLE_FAST_MM": "1", **((preload() or {}) if task == "measure" else {})}
+    lean = request.lean != "off"  # stock PyTorch is measured as it comes
+    environment = {**(SETTINGS if lean else {}), **((preload() or {}) if task == "measure" else {})}
     if request.threads is not None:
         environment["OMP_NUM_THREADS"] = str(request.threads)
     return ask("edgewise.jobs.step_process", task, dataclasses.asdict(request), environment)
@@ -68,9 +70,11 @@ def measure(request: StepRequest) -> dict[str, Any]:
     os.environ.pop(VARIABLE, None)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    give_memory_back()
     at_import = resident()
-    forget_code()
+    lean = lean_named(request.lean)
+    if lean is not None:
+        give_memory_back(lean.chunk or request.batch_size)
+        forget_code()
     fresh = forget_highest()
     _warm_up(request)
     counter = heap()

@@ -25,7 +25,7 @@ class Lean:
         check(self)
 
 
-SMALL, FAST = Lean(chunk=1), Lean(chunk=2)
+SMALL, FAST = Lean(chunk=1), Lean(chunk=4, recompute=False)
 PRESETS: dict[str, Lean | None] = {"small": SMALL, "fast": FAST, "off": None}
 
 

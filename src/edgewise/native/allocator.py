@@ -14,21 +14,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# Larger blocks go back to the system at once, smaller ones are used again.  Lower is smaller and
-# slower: every page that comes back has to be cleared.
-THRESHOLD = 12 * 1024 * 1024
+# Of each image in work.  Larger blocks go back to the system at once, smaller ones are used again.  Lower is
+# smaller and slower: every page that comes back has to be cleared.
+THRESHOLD, LARGEST = 3 * 1024 * 1024, 32 * 1024 * 1024  # glibc takes no more
 MADV_DONTNEED = 4
 
 
-def give_memory_back() -> bool:
-    """From now on, freed memory leaves the process; False where this platform has no such setting."""
+def give_memory_back(images: int = 1) -> bool:
+    """From now on, freed memory leaves the process; False where this platform has no such setting.
+
+    ``images`` are taken at once, as large as blocks then are.
+    """
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, THRESHOLD) and mallopt(M_TRIM_THRESHOLD, THRESHOLD))
+    threshold = min(images * THRESHOLD, LARGEST)
+    return bool(mallopt(M_MMAP_THRESHOLD, threshold) and mallopt(M_TRIM_THRESHOLD, threshold))
 
 
 def forget_code() -> int:
