@@ -2,16 +2,18 @@
 
     python benchmarks/memory_vs_eager.py [--backbone mobilenet_v2] [--image-size 224] [--classes 100]
         [--batch-size 8] [--threads 1] [--methods repnet bias last bn full] [--lean off small fast]
+        [--frozen-bits 32] [--rounds 3]
 
 Every line is a process of its own (`edgewise profile --measure`): the peak is counted by the heap
 counter, over the level after import and warm-up; stock PyTorch runs channels_last, which is faster
 there for free.  Costs do not depend on values, so no weights are needed.  Prints a table and writes
-``benchmarks/results/memory_vs_eager_BACKBONE_SIZE_THREADS_DATE.json``; times are medians of a few
-steps of one run on one machine: read the ratios.
+``benchmarks/results/memory_vs_eager_BACKBONE_SIZE_THREADS_DATE.json``.  Times are medians over rounds, in
+which the settings take turns, of medians of a few steps on one machine: read the ratios.
 """
 
 import argparse
 import platform
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import torch
 
 from edgewise.core.files import add_result
 from edgewise.jobs.profile import profile
+from edgewise.jobs.step_process import in_process
 from edgewise.jobs.training_step import StepRequest
 
 SHOWN = ("published_mb", "predicted_mb", "measured_peak_mb", "measured_rss_mb", "kept_mb", "step_ms")
@@ -29,20 +32,29 @@ def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     print(f"{'method':<8}{'lean':<7}" + "".join(f"{name.removesuffix('_mb'):>16}" for name in SHOWN))
     rows = []
     for method in arguments.methods:
-        for lean in arguments.lean:
-            request = StepRequest(
+        requests = {
+            lean: StepRequest(
                 arguments.backbone,
                 method=method,
                 classes=arguments.classes,
                 image_size=arguments.image_size,
                 batch_size=arguments.batch_size,
                 lean=lean,
+                frozen_bits=32 if lean == "off" else arguments.frozen_bits,
                 threads=arguments.threads,
             )
-            found = profile(request, measure=True)
-            del found["timeline"]
-            rows.append({"method": method, "lean": lean, **found})
-            print(f"{method:<8}{lean:<7}" + "".join(f"{_text(found[name]):>16}" for name in SHOWN), flush=True)
+            for lean in arguments.lean
+        }
+        found = {lean: profile(request, measure=True) for lean, request in requests.items()}
+        times = {lean: [row["step_ms"]] for lean, row in found.items()}
+        for _ in range(arguments.rounds - 1):
+            for lean, request in requests.items():
+                times[lean].append(in_process("measure", request)["step_ms"])
+        for lean, row in found.items():
+            del row["timeline"]
+            row = {"method": method, "lean": lean, **row, "step_ms": statistics.median(times[lean])}
+            rows.append({**row, "step_ms_rounds": times[lean]})
+            print(f"{method:<8}{lean:<7}" + "".join(f"{_text(row[name]):>16}" for name in SHOWN), flush=True)
     return rows
 
 
@@ -59,6 +71,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", nargs="+", default=["repnet", "bias", "last", "bn", "full"])
     parser.add_argument("--lean", nargs="+", default=["off", "small", "fast"])
+    parser.add_argument("--frozen-bits", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     result = {
         "benchmark": "benchmarks/memory_vs_eager.py",
@@ -70,7 +84,8 @@ def main() -> None:
         },
         "rows": measured(arguments),
     }
-    name = f"memory_vs_eager_{arguments.backbone}_{arguments.image_size}_{arguments.threads}t"
+    bits = "" if arguments.frozen_bits == 32 else f"_{arguments.frozen_bits}bit"
+    name = f"memory_vs_eager_{arguments.backbone}_{arguments.image_size}_{arguments.threads}t{bits}"
     print(add_result(Path(__file__).parent / "results", name, result))
 
 

@@ -13,7 +13,7 @@ ROW = {
     "test_accuracy": 0.9871,
     "trainable_params": 2_223_872,
     "artifact_bytes": 8_950_000,
-    "kept_mb": 134.5,
+    "memory_mb": 134.5,
     "seconds": 125.0,
 }
 
@@ -22,7 +22,7 @@ def test_the_table_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     show_comparison([ROW, {**ROW, "label": "Last layer", "trainable_params": 12, "artifact_bytes": 90_000}])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].split() == ["Method", "Accuracy", "Trained", "Adapter", "Kept", "Time"]
+    assert lines[1].split() == ["Method", "Accuracy", "Trained", "Adapter", "Memory", "Time"]
     assert " ".join(lines[3].split()) == "Full fine-tuning 98.7 % 2,223,872 8.95 MB 134.50 MB 2 min 05 s"
     assert "90.0 kB" in lines[4]
 

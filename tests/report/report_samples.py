@@ -175,7 +175,7 @@ def drawn(index: int, pixels: int) -> Image.Image:
 def write_demo(folder: Path, epochs: int = 8) -> Path:
     """A demo's folder with its four sub-runs."""
     rows = []
-    for number, (method, title, accuracy, params, size, kept) in enumerate(METHODS):
+    for number, (method, title, accuracy, params, size, memory) in enumerate(METHODS):
         record = fit_record(DIGITS, accuracy, each=36, epochs=epochs, mistakes=10, seed=number + 1)
         record["config"] |= {"method": method, "backbone": "pocket", "width": None, "image_size": 32}
         record["sizes"] |= {"trainable_params": params, "artifact_bytes": size, "total_params": 530_000 + params}
@@ -189,7 +189,7 @@ def write_demo(folder: Path, epochs: int = 8) -> Path:
                 "val_accuracy": record["metrics"]["val_accuracy"],
                 "trainable_params": params,
                 "artifact_bytes": size,
-                "kept_mb": kept,
+                "memory_mb": memory,
                 "seconds": 20.0 + 9 * number,
             }
         )

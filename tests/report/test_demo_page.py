@@ -88,7 +88,7 @@ def test_no_rows(tmp_path: Path) -> None:
 def test_a_single_method_and_unmeasured_memory(tmp_path: Path) -> None:
     write_demo(tmp_path, epochs=1)
     rows = json.loads((tmp_path / "record.json").read_text())["rows"]
-    change(tmp_path, rows=[{**rows[0], "kept_mb": None}], samples=[], notes=["<script>"])
+    change(tmp_path, rows=[{**rows[0], "memory_mb": None}], samples=[], notes=["<script>"])
     page = write_report(tmp_path).read_text()
     assert "1 method, same images" in page
     assert "not measured" in page

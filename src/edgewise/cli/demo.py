@@ -46,7 +46,7 @@ def demo(
     show_comparison(record["rows"])
     say(
         "Accuracy: on test pictures no method saw. Trained: parameters that learn.",
-        "Kept: memory held for the backward pass of one step.",
+        "Memory: the most that a training step of 8 pictures held, measured.",
         f"Report: {folder / 'report.html'}",
     )
     next_commands("edgewise fit photos/ --weights FILE")
@@ -62,14 +62,14 @@ def _folder(resume: bool) -> Path:
 def show_comparison(rows: Sequence[Mapping[str, Any]]) -> None:
     """One line a method, cheapest first as the job gives them."""
     show_table(
-        ["Method", "Accuracy", "Trained", "Adapter", "Kept", "Time"],
+        ["Method", "Accuracy", "Trained", "Adapter", "Memory", "Time"],
         [
             [
                 row["label"],
                 percent(row["test_accuracy"]),
                 f"{row['trainable_params']:,}",
                 megabytes(row["artifact_bytes"]),
-                megabytes(row["kept_mb"] * 1e6),
+                "–" if row["memory_mb"] is None else megabytes(row["memory_mb"] * 1e6),
                 duration(row["seconds"]),
             ]
             for row in rows

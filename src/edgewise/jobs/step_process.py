@@ -65,8 +65,12 @@ def predict(request: StepRequest) -> dict[str, Any]:
     }
 
 
-def measure(request: StepRequest) -> dict[str, Any]:
-    """Run the step a few times and read the heap counter, the resident size and the clock."""
+def measure(request: StepRequest, change: Callable[[TrainingStep], None] | None = None) -> dict[str, Any]:
+    """Run the step a few times and read the heap counter, the resident size and the clock.
+
+    To be called in a process that has done nothing else.  ``change`` is done to the step before: to
+    measure another way of computing it.
+    """
     os.environ.pop(VARIABLE, None)
     if request.threads is not None:
         torch.set_num_threads(request.threads)
@@ -80,6 +84,8 @@ def measure(request: StepRequest) -> dict[str, Any]:
     counter = heap()
     base = counter.live() if counter else 0
     step = TrainingStep(request)
+    if change is not None:
+        change(step)
     step.prepare()
     step()
     gc.collect()

@@ -30,7 +30,7 @@ class Row:
     val_accuracy: float | None
     trainable_params: int
     artifact_bytes: int
-    kept_mb: float | None
+    memory_mb: float | None
     seconds: float
     fit: Fit
     tone: int
@@ -104,7 +104,7 @@ def _row(run: Path, row: Section, tone: int) -> Row:
         val_accuracy=row.share("val_accuracy"),
         trainable_params=row.count("trainable_params"),
         artifact_bytes=row.count("artifact_bytes"),
-        kept_mb=row.number_or_none("kept_mb"),
+        memory_mb=row.number_or_none("memory_mb"),
         seconds=row.number("seconds"),
         fit=read_fit(inner),
         tone=tone,
@@ -125,14 +125,14 @@ def _scatter(rows: list[Row]) -> str:
 
 
 def _memory(rows: list[Row]) -> str:
-    most = max((row.kept_mb or 0.0) for row in rows) or 1.0
+    most = max((row.memory_mb or 0.0) for row in rows) or 1.0
     lines = [
         Bar(row.label, None, "not measured", row.tone)
-        if row.kept_mb is None
-        else Bar(row.label, row.kept_mb / most, megabytes(1e6 * row.kept_mb), row.tone)
+        if row.memory_mb is None
+        else Bar(row.label, row.memory_mb / most, megabytes(1e6 * row.memory_mb), row.tone)
         for row in rows
     ]
-    return bars("Memory kept for the backward pass", lines)
+    return bars("Memory of a training step", lines)
 
 
 def _time(rows: list[Row]) -> str:
