@@ -21,7 +21,7 @@ demo: $(READY) ## adapt a network to handwritten digits and write a report (abou
 	$(BIN)/edgewise demo
 
 test: lint docs ## everything a change must pass
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(READY) ## the tests that take longer
 	$(BIN)/pytest -m slow --timeout 3600

@@ -29,7 +29,7 @@ class _Standardise(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
         centred, deviation = _centred(weight)
-        return centred.div_(deviation + EPS).view_as(weight)
+        return _filters(centred.div_(deviation + EPS), weight)
 
     @staticmethod
     @once_differentiable
@@ -37,19 +37,30 @@ class _Standardise(torch.autograd.Function):
         """With c = w - mean(w) and s its deviation: dc = g / (s + e) - c · sum(g c) / ((n - 1) s (s + e)²)."""
         (weight,) = ctx.saved_tensors
         centred, deviation = _centred(weight)
-        flat, wide = grad.flatten(1), deviation + EPS
+        flat, wide = _rows(grad), deviation + EPS
         along = (flat * centred).sum(1, keepdim=True) / ((centred.shape[1] - 1) * deviation * wide.square())
         to_centred = flat / wide
         to_centred -= centred.mul_(along)
-        return (to_centred - to_centred.mean(1, keepdim=True)).view_as(weight)
+        return _filters(to_centred.sub_(to_centred.mean(1, keepdim=True)), weight)
 
 
 def _centred(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Filters as rows without their mean, and their unbiased standard deviations."""
-    flat = weight.flatten(1)
+    flat = _rows(weight)
     centred = flat - flat.mean(1, keepdim=True)
     # written out: torch's own `std` takes ten times as long
     return centred, centred.square().sum(1, keepdim=True).div_(centred.shape[1] - 1).sqrt_()
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """Filters as rows, channels last: a view where the weight is laid out so, as in training."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _filters(rows: Tensor, weight: Tensor) -> Tensor:
+    """`_rows` undone."""
+    filters, channels, height, width = weight.shape
+    return rows.view(filters, height, width, channels).permute(0, 3, 1, 2)
 
 
 class StandardisedConv2d(nn.Conv2d):

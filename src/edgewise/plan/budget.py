@@ -15,6 +15,6 @@ def parse_budget(text: str) -> int:
     if found is None or found[2].lower() not in UNITS:
         raise UsageError(f"The budget {text!r} is no amount of memory; write it like 48MB or 0.5GB.")
     amount = float(found[1]) * UNITS[found[2].lower()]
-    if not 0 < amount < 2**60:
+    if not 1 <= amount < 2**60:
         raise UsageError(f"The budget is {text!r}; it must be more than nothing, and a number of bytes that exists.")
-    return int(amount)
+    return round(amount)  # 2.01 * 10**6 lies below 2,010,000
