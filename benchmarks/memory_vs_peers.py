@@ -1,4 +1,4 @@
-"""What other ways to save memory reach on the same training step, beside stock PyTorch and Edgewise.
+"""What other ways to save memory reach on the same training step, and what each of Edgewise's ideas takes away.
 
     python benchmarks/memory_vs_peers.py [--backbone mobilenet_v2] [--image-size 224] [--threads 1]
 
@@ -31,8 +31,16 @@ from edgewise.core.startup import SETTINGS
 from edgewise.cost.heap import preload
 from edgewise.jobs.step_process import measure
 from edgewise.jobs.training_step import StepRequest, TrainingStep
+from edgewise.lean import Lean, make_lean
 
-WAYS = ("stock", "checkpoint each block", "checkpoint 4 parts", "edgewise small", "edgewise fast")
+# What each idea takes away: bits and fused layers, fewer photos at a time, values computed again, 8 bits.
+OURS = {
+    "edgewise, whole batch": Lean(0, 32, recompute=False),
+    "edgewise, 4 photos (fast)": Lean(4, 32, recompute=False),
+    "edgewise, 1 photo": Lean(1, 32, recompute=False),
+    "edgewise, again (small)": Lean(1, 32),
+    "edgewise, 8 bits": Lean(1, 8),
+}
 SHOWN = ("measured_peak_mb", "measured_rss_mb", "kept_mb", "step_ms")
 
 
@@ -65,10 +73,12 @@ def _through(layers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+PEERS = {"stock": None, "checkpoint each block": each_block, "checkpoint 4 parts": four_parts}
+
+
 def one(way: str, request: StepRequest) -> dict[str, Any]:
     """Measure one way in a new process."""
-    lean = way.startswith("edgewise")
-    environment = {**os.environ, **(SETTINGS if lean else {}), **(preload() or {})}
+    environment = {**os.environ, **(SETTINGS if way in OURS else {}), **(preload() or {})}
     environment["OMP_NUM_THREADS"] = str(request.threads)
     command = [sys.executable, __file__, "--inside", way]
     done = subprocess.run(
@@ -83,9 +93,14 @@ def one(way: str, request: StepRequest) -> dict[str, Any]:
 def inside(way: str) -> None:
     """The new process."""
     request = StepRequest(**json.load(sys.stdin))
-    changes = {"checkpoint each block": each_block, "checkpoint 4 parts": four_parts}
-    lean = way.removeprefix("edgewise ") if way.startswith("edgewise") else "off"
-    print(json.dumps(measure(dataclasses.replace(request, lean=lean), changes.get(way))))
+    if way in PEERS:
+        print(json.dumps(measure(dataclasses.replace(request, lean="off"), PEERS[way])))
+        return
+
+    def store_so(step: TrainingStep) -> None:
+        make_lean(step.model, OURS[way])
+
+    print(json.dumps(measure(request, store_so)))
 
 
 def main() -> None:
@@ -101,10 +116,10 @@ def main() -> None:
     if arguments.inside:
         inside(arguments.inside)
         return
-    print(f"{'method':<8}{'way':<24}" + "".join(f"{name.removesuffix('_mb'):>15}" for name in SHOWN))
+    print(f"{'method':<8}{'way':<27}" + "".join(f"{name.removesuffix('_mb'):>15}" for name in SHOWN))
     rows = []
     for method in arguments.methods:
-        for way in WAYS:
+        for way in (*PEERS, *OURS):
             if (method, way) == ("repnet", "checkpoint 4 parts"):
                 continue  # its side network attaches to every block and cannot be run again from outside
             request = StepRequest(
@@ -118,7 +133,7 @@ def main() -> None:
             row = one(way, request)
             rows.append({"method": method, "way": way, **row})
             cells = ("–" if row[name] is None else f"{row[name]:.1f}" for name in SHOWN)
-            print(f"{method:<8}{way:<24}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
+            print(f"{method:<8}{way:<27}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
     result = {
         "benchmark": "benchmarks/memory_vs_peers.py",
         "settings": {name: value for name, value in vars(arguments).items() if name != "inside"},

@@ -25,7 +25,7 @@ def flat(text: str) -> str:
         (
             ["fti"],
             "There is no verb 'fti'. Did you mean 'fit'? "
-            "Known: demo, doctor, eval, fit, methods, models, predict, profile.",
+            "Known: demo, doctor, eval, fit, methods, models, plan, predict, profile.",
         ),
         (["sing"], "There is no verb 'sing'. Known: demo,"),
         (["fit"], "Missing argument 'DATA'"),

@@ -14,7 +14,7 @@ from edgewise.jobs.request import FitRequest
 from edgewise.lean import lean_named
 
 OF_THE_RUN = {"ctx", "out", "resume", "quiet", "as_json", "debug"}
-IN_LEAN = {"frozen_bits"}  # options that go into the field ``lean``
+IN_LEAN = {"frozen_bits", "budget"}  # options that go into the field ``lean``
 OPTIONS = inspect.signature(verb.fit).parameters
 FIELDS = {field.name: field for field in dataclasses.fields(FitRequest)}
 

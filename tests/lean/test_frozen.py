@@ -1,6 +1,7 @@
 """Frozen weights in 8 bits: the network of the rounded weights, its gradients, and the corrected means."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,23 +68,26 @@ def step(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("method", ["repnet", "bias", "last", "bn"])
 @pytest.mark.parametrize("family", ["mobilenet_v2", "mobilenet_v3_small"])
 def test_it_is_the_network_of_the_rounded_weights(family: str, method: str, chunk: int) -> None:
-    model = adapted(family, method)
-    images = model.normalise(pictures(5))
-    reference, keys = rounded(model), list(model.state_dict())
-    exact = step(copy.deepcopy(reference).double(), images.double())
-    plain = step(copy.deepcopy(reference), images)
-    assert make_lean(model, Lean(chunk=chunk, frozen_bits=8)) == ()
-    held = [p for p in model.parameters() if p.dtype == torch.int8]
-    assert len(held) == len(frozen_convolutions(reference)) == 52
-    found = step(model, images)
-    for mine, theirs, truth in zip(found, plain, exact, strict=True):
-        noise, error = ((t - truth).norm() / truth.norm() for t in (theirs, mine))
-        assert error <= max(3 * noise, 1e-3), (error, noise)  # one kink more or less
-    state = model.state_dict()
-    assert list(state) == keys
-    for name, tensor in reference.state_dict().items():
-        if "running" not in name and "num_batches" not in name:
-            assert torch.equal(state[name], tensor), name
+    """Over three batches: where a value lies at a kink, float32 may fall on either side of it, ours or torch's."""
+    noise, error = torch.zeros(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for seed in (1, 2, 3):
+        model = adapted(family, method)
+        images = model.normalise(pictures(5, seed))
+        reference, keys = rounded(model), list(model.state_dict())
+        exact = step(copy.deepcopy(reference).double(), images.double())
+        plain = step(copy.deepcopy(reference), images)
+        assert make_lean(model, Lean(chunk=chunk, frozen_bits=8)) == ()
+        held = [p for p in model.parameters() if p.dtype == torch.int8]
+        assert len(held) == len(frozen_convolutions(reference)) == 52
+        found = step(model, images)
+        for sums, values in ((noise, plain), (error, found)):
+            sums += torch.stack([(v - truth).norm() / truth.norm() for v, truth in zip(values, exact, strict=True)])
+        state = model.state_dict()
+        assert list(state) == keys
+        for name, tensor in reference.state_dict().items():
+            if "running" not in name and "num_batches" not in name:
+                assert torch.equal(state[name], tensor), name
+    assert bool((error <= (3 * noise).clamp_min(3e-3)).all()), (error, noise)
 
 
 def test_the_other_functions_see_the_same_network() -> None:
@@ -309,7 +313,7 @@ def test_wrong_values() -> None:
         lean_named("off", 4)
     with pytest.raises(UsageError, match="--frozen-bits 8 needs --lean small or fast"):
         lean_named("off", 8)
-    assert (lean_named("small", 8), lean_named("fast", 8)) == (INT8, Lean(chunk=2, frozen_bits=8))
+    assert (lean_named("small", 8), lean_named("fast", 8)) == (INT8, replace(FAST, frozen_bits=8))
     assert lean_named("off") is None
     model = adapted("mobilenet_v2", "last")
     model.get_parameter("network.features.3.conv.0.0.weight").data[0] = float("nan")

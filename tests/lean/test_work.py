@@ -111,21 +111,18 @@ def test_work_adds_up() -> None:
     assert work_of([], 8) == Work()
 
 
-FAMILIES = [("pocket", 32, None), ("mobilenet_v2", 64, 0.35), ("mobilenet_v3_small", 64, None), ("resnet20", 32, None)]
-
-
-@pytest.mark.parametrize("bits", [8, 32])
 @pytest.mark.parametrize("method", sorted(METHODS))
-@pytest.mark.parametrize(("family", "size", "width"), FAMILIES)
-def test_declared_and_counted_agree(family: str, size: int, width: float | None, method: str, bits: int) -> None:
-    """The side network of Rep-Net included; two ways to count that share nothing."""
-    backbone = load(family, weights="none", image_size=size, width=width)
+@pytest.mark.parametrize(
+    ("family", "size", "bits"), [("pocket", 32, 32), ("mobilenet_v2", 64, 8), ("mobilenet_v3_small", 64, 32)]
+)
+def test_declared_and_counted_agree(family: str, size: int, bits: int, method: str) -> None:
+    """The side network of Rep-Net included; the two ways to count share nothing."""
+    backbone = load(family, weights="none", image_size=size, width=None if family == "pocket" else 0.35)
     model = adapt(backbone, METHODS[method](), ["a", "b", "c"]).to(memory_format=torch.channels_last)
     counted = macs_forward(model, (3, size, size))
     found = worked(model, torch.randn(2, 3, size, size), Lean(frozen_bits=bits))
     assert found.forward == counted
     if method == "full":
-        assert found.backward < 2 * counted, "the images want no gradient"
-        assert found.backward > 1.7 * counted
+        assert 1.7 * counted < found.backward < 2 * counted, "two gradients, but none of the images"
     if method == "last":
-        assert found.backward == 3 * backbone.head_features if hasattr(backbone, "head_features") else found.backward
+        assert found.backward == sum(p.numel() for p in model.trainable().values() if p.ndim == 2)

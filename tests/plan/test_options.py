@@ -15,22 +15,24 @@ def test_every_way_of_every_method_the_smallest_first() -> None:
     assert found[15] == Option("bias", Lean(chunk=0, frozen_bits=32, recompute=False))
 
 
-@pytest.mark.parametrize(("batch_size", "chunks"), [(1, [0]), (2, [1, 0]), (3, [1, 2, 0]), (4, [1, 2, 0]), (64, [1, 2, 4, 0])])
+@pytest.mark.parametrize(
+    ("batch_size", "chunks"), [(1, [0]), (2, [1, 0]), (3, [1, 2, 0]), (4, [1, 2, 0]), (64, [1, 2, 4, 0])]
+)
 def test_a_chunk_is_less_than_the_batch_or_the_whole_of_it(batch_size: int, chunks: list[int]) -> None:
     found = [option.lean.chunk for option in options(("last",), batch_size)]
     assert found == chunks * 4
 
 
-def test_the_smaller_neighbour_differs_in_the_chunk_alone() -> None:
-    def option(chunk: int) -> Option:
-        return Option("bn", Lean(chunk, 8, False))
+@pytest.mark.parametrize(("batch_size", "chunks"), [(8, (1, 2, 4, 0)), (4, (1, 2, 0)), (2, (1, 0)), (1, (0,))])
+def test_the_smaller_neighbour_differs_in_the_chunk_alone(batch_size: int, chunks: tuple[int, ...]) -> None:
+    in_order = [Option("bn", Lean(chunk, 8, False)) for chunk in chunks]
+    assert [needs_at_least(option, batch_size) for option in in_order] == [None, *in_order[:-1]]
 
-    assert [needs_at_least(option(chunk)) for chunk in (1, 2, 4, 0)] == [None, option(1), option(2), option(4)]
 
-
-def test_a_smaller_neighbour_is_asked_before() -> None:
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_a_smaller_neighbour_is_asked_before(batch_size: int) -> None:
     """Leaving out works in one pass: whatever an option needs at least is known when its turn comes."""
     seen: set[Option] = set()
-    for option in options(("bias", "bn"), 8):
-        assert needs_at_least(option) in {None, *seen}
+    for option in options(("bias", "bn"), batch_size):
+        assert needs_at_least(option, batch_size) in {None, *seen}
         seen.add(option)

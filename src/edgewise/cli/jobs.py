@@ -17,8 +17,8 @@ JOBS = {
     "models": "edgewise.jobs.catalogue",
     "methods": "edgewise.jobs.catalogue",
     "doctor": "edgewise.jobs.doctor",
-    "profile": "edgewise.jobs.profile",
     "plan": "edgewise.jobs.plan",
+    "profile": "edgewise.jobs.profile",
 }
 
 

@@ -6,7 +6,7 @@ import typer
 
 from edgewise.cli.console import answer, next_commands, say, show_table, watching
 from edgewise.cli.jobs import job
-from edgewise.cli.options import Debug, Json, Quiet
+from edgewise.cli.options import Debug, Json, Quiet, command_line
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.settings import parse_assignments
 from edgewise.core.units import megabytes
@@ -57,12 +57,15 @@ def plan(
         least = found["smallest"]
         raise EdgewiseError(
             f"Nothing fits {megabytes(limit)}. The smallest budget that would do is "
-            f"{megabytes(1e6 * found['smallest_mb'])}: {least['method']}, {_stored(least)}, where "
-            f"{KINDS[least['binds']]} takes the most. "
+            f"{megabytes(1e6 * found['smallest_mb'])}: {least['method']}, {_stored(least)}; "
+            f"most of it is {KINDS[least['binds']]}. "
             "Or use a smaller --batch-size or --image-size."
         )
     show(found)
-    next_commands(f"edgewise fit photos/ --weights FILE --budget {budget}")
+    say(f"edgewise fit --budget counts the whole command: up to {megabytes(planning.BESIDES)} more than a step.")
+    network = {"--backbone": backbone, "--width": width, "--image-size": image_size, "--batch-size": batch_size}
+    words = [word for option, value in network.items() if value is not None for word in (option, str(value))]
+    next_commands(command_line(["fit", "photos/", "--weights", "FILE", *words, "--budget", budget]))
 
 
 def show(found: dict[str, Any]) -> None:

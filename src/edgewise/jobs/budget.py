@@ -31,10 +31,8 @@ from edgewise.data import open_data
 from edgewise.jobs.plan import PlanRequest, described, predictions
 from edgewise.jobs.request import FitRequest
 from edgewise.lean import Lean
-from edgewise.plan import RESIDENT_SLACK, Prediction, methods_by_grade, ranked, smallest
+from edgewise.plan import BESIDES, RESIDENT_SLACK, Prediction, methods_by_grade, ranked, rounded_up, smallest
 
-# What a fit holds at most besides a predicted step (measured): photos, plans, oneDNN's caches, Python's own objects.
-BESIDES = 11_000_000
 # The ceiling counts address space: stacks of threads and holes in the heap too, of which nothing is resident.
 RESERVED = 64_000_000
 STATUS = Path("/proc/self/status")
@@ -47,22 +45,26 @@ def within_budget(
 ) -> tuple[FitRequest, dict[str, Any]]:
     """``request`` with the method and the way to store it that a plan for ``budget`` bytes puts first.
 
-    The method is chosen too where ``any_method``.  A resumed run keeps what was chosen when it began.
+    The method is chosen too where ``any_method``, unless it was given settings.  A resumed run keeps what
+    was chosen when it began.
     Returns the choice for ``record.json`` as well.  Raises `EdgewiseError` when nothing fits, naming
     the smallest budget that would do.
     """
     request = dataclasses.replace(request, workers=0)
+    any_method = any_method and not request.method_settings  # a setting belongs to its method
     if resume and folder.config.exists():
         before = folder.read_config()
         if isinstance(before.get("lean"), dict) and isinstance(before.get("method"), str):
-            lean = Lean(**before["lean"])
-            return dataclasses.replace(request, method=before["method"], lean=lean), {"budget_mb": budget / 1e6}
+            # a method that was named is not exchanged in silence: the run folder compares it
+            method, lean = before["method"] if any_method else request.method, Lean(**before["lean"])
+            kept = {"budget_mb": round(budget / 1e6, 2), "method": method, "lean": before["lean"]}
+            return dataclasses.replace(request, method=method, lean=lean), kept
     classes = len(open_data(Path(request.data), request.val_fraction, request.seed).classes)
     methods = methods_by_grade() if any_method else (request.method,)
     found: list[Prediction] = []
     for method in methods:  # the best grade first: what comes after the first that fits need not be known
         asked = PlanRequest(
-            request.backbone, request.width, (method,), {} if any_method else request.method_settings, classes,
+            request.backbone, request.width, (method,), request.method_settings, classes,
             request.image_size, request.batch_size, request.weights,
         )  # fmt: skip
         found += predictions(asked, budget - BESIDES, listener)
@@ -75,7 +77,7 @@ def within_budget(
     least = smallest(found)
     raise EdgewiseError(
         f"{'No method' if any_method else f'Nothing of {request.method}'} fits a budget of {megabytes(budget)}. The "
-        f"smallest that would do is {megabytes(least.peak + BESIDES)}: {least.option.method}, "
+        f"smallest that would do is {megabytes(rounded_up(least.peak + BESIDES))}: {least.option.method}, "
         f"{_stored(least.option.lean)}. Or use a smaller --batch-size or --image-size."
     )
 

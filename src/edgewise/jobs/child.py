@@ -3,6 +3,7 @@
 A line is ``{"progress": [done, total]}`` or, the last one, ``{"result": …}``.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -27,7 +28,7 @@ def ask(
 ) -> dict[str, Any]:
     """Run ``task`` of ``module`` (which calls `answer`) in a new process, with ``environment`` over this one's.
 
-    Raises `EdgewiseError` with the process's own message.
+    Raises `EdgewiseError` with the process's own message (`UsageError` where it was one).
     """
     listener, result = listener or Silent(), None
     with tempfile.TemporaryFile("w+") as complaints:
@@ -41,21 +42,37 @@ def ask(
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        with process.stdin as pipe:
+        # a process that ended before it read the request has no ear, and says why by its status
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
             json.dump(dict(request), pipe)
         with process:
             for line in process.stdout:
-                said = json.loads(line)
+                said = _said(line)
                 if "progress" in said:
                     listener.progress(*said["progress"])
                 result = said.get("result", result)
         complaints.seek(0)
-        last = (complaints.read().strip().splitlines() or [f"it ended with status {process.returncode}"])[-1]
+        complaint = complaints.read().strip().splitlines()
     if process.returncode or result is None:
+        # what a process that was killed has on standard error is a warning of before
+        last = complaint[-1] if complaint and process.returncode > 0 else _silent_end(task, process.returncode)
         kind = UsageError if process.returncode == UsageError.status else EdgewiseError
         raise kind(last.removeprefix("Error: "))
     answered: dict[str, Any] = result
     return answered
+
+
+def _said(line: str) -> dict[str, Any]:
+    """Nothing, where a line is not one of ours: a library's print, or half a line of a process that was killed."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _silent_end(task: str, status: int) -> str:
+    return f"The process that was to {task} ended with status {status} and without an answer. Is there enough memory?"
 
 
 def answer(tasks: Mapping[str, Task]) -> None:

@@ -21,7 +21,8 @@ from edgewise.jobs.child import Report, answer, ask
 from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
 from edgewise.lean import Lean, Work, make_lean
 from edgewise.native.allocator import forget_code, give_memory_back
-from edgewise.plan import Option, Prediction, needs_at_least, options, ranked, smallest
+from edgewise.plan import BESIDES as BESIDES
+from edgewise.plan import Option, Prediction, needs_at_least, options, ranked, rounded_up, smallest
 from edgewise.plan import parse_budget as parse_budget
 
 
@@ -56,7 +57,7 @@ def plan(request: PlanRequest, budget: int, listener: Listener | None = None) ->
         "budget_mb": round(budget / 1e6, 2),
         "considered": len(found),
         "choices": [described(p) for p in ranked(found, budget)],
-        "smallest_mb": round(least.peak / 1e6, 2),
+        "smallest_mb": rounded_up(least.peak) / 1e6,
         "smallest": described(least),
     }
 
@@ -108,7 +109,7 @@ def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     steps: dict[str, TrainingStep] = {}
     for number, option in enumerate(every, 1):
         report(number, len(every))
-        if needs_at_least(option) in too_large:
+        if needs_at_least(option, request.batch_size) in too_large:
             too_large.add(option)
             continue
         row = _row(request, option, steps)

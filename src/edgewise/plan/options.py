@@ -20,17 +20,19 @@ class Option:
 
 def options(methods: Sequence[str], batch_size: int) -> Iterator[Option]:
     """Every method with every way to store it, the smallest way first; chunks of a batch or more are one (0)."""
-    chunks = [chunk for chunk in CHUNKS if chunk < batch_size]
     for method in methods:
         for bits in sorted(BITS):
             for recompute in RECOMPUTE:
-                for chunk in chunks:
+                for chunk in _chunks(batch_size):
                     yield Option(method, Lean(chunk, bits, recompute))
 
 
-def needs_at_least(option: Option) -> Option | None:
+def needs_at_least(option: Option, batch_size: int) -> Option | None:
     """A smaller neighbour: where that does not fit, ``option`` does not either.  None for the smallest."""
-    lean, place = option.lean, CHUNKS.index(option.lean.chunk)
-    if place == 0:
-        return None
-    return Option(option.method, Lean(CHUNKS[place - 1], lean.frozen_bits, lean.recompute))
+    lean, chunks = option.lean, _chunks(batch_size)
+    place = chunks.index(lean.chunk)
+    return Option(option.method, Lean(chunks[place - 1], lean.frozen_bits, lean.recompute)) if place else None
+
+
+def _chunks(batch_size: int) -> tuple[int, ...]:
+    return tuple(chunk for chunk in CHUNKS if chunk < batch_size)
