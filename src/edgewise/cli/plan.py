@@ -85,7 +85,7 @@ def show(found: dict[str, Any]) -> None:
     show_table(["Grade", "Method", "Stored", "Peak", "Time", "Most is"], rows[:SHOWN], numbers=[3, 4])
     more = f" {len(rows) - SHOWN} more with --json." if len(rows) > SHOWN else ""
     say(
-        f"{len(rows)} ways fit {megabytes(1e6 * found['budget_mb'])}.{more}",
+        f"{'1 way fits' if len(rows) == 1 else f'{len(rows)} ways fit'} {megabytes(1e6 * found['budget_mb'])}.{more}",
         "Grade: A leads in our comparison (docs/results.md), -: 8-bit weights change the network slightly.",
         "Peak: predicted for a training step. Time: estimated, to compare; edgewise profile measures.",
     )

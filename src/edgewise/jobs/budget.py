@@ -103,9 +103,8 @@ def ceiling(budget: int, base: int | None) -> Iterator[Callable[[], str | None]]
         yield complaint
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or REFUSED.search(str(error)):
-            raise EdgewiseError(
-                f"More memory was needed than the budget allows ({error}); {_remedy(budget)}"
-            ) from error
+            said = str(error) or type(error).__name__  # Python's own says nothing
+            raise EdgewiseError(f"More memory was needed than the budget allows ({said}); {_remedy(budget)}") from error
         raise
     finally:
         undo()

@@ -22,15 +22,16 @@ from edgewise.data.workers import default_workers
 from edgewise.jobs.budget import ceiling, within_budget
 from edgewise.jobs.environment import environment
 from edgewise.jobs.frozen import Rounding, round_frozen
+from edgewise.jobs.process import OURS, USERS, Process
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
 from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, promise, save_adapter
+from edgewise.lean import kept_bytes, make_lean, make_plain
 from edgewise.lean import lean_named as lean_named
-from edgewise.lean import make_lean, make_plain
 from edgewise.native.allocator import forget_code, give_memory_back
 from edgewise.plan import parse_budget as parse_budget
 from edgewise.report import write_report
 from edgewise.train.classify import ClassifyTask, TrainSettings
-from edgewise.train.loop import Position, Watchdog, run, unwatched
+from edgewise.train.loop import Position, Watchdog, run
 
 IMBALANCE_WORTH_SAYING = 5.0
 CLASSES_NAMED = 12
@@ -56,15 +57,13 @@ def fit(
     forget_code()
     fresh = forget_highest()
     if budget is None:
-        if request.lean is not None:
-            give_memory_back(request.lean.chunk or request.batch_size)
-        record = fit_run(request, out, resume, command, listener)
+        record = fit_run(request, out, resume, command, listener, OURS if request.lean is not None else USERS)
     else:
         listener = listener or Silent()
         request, choice = within_budget(request, budget, any_method, RunFolder(out), resume, listener)
-        give_memory_back()
         with ceiling(budget, base) as watchdog:
-            record = fit_run(request, out, resume, command, listener, watchdog)
+            frugal = Process(lambda images, kept: give_memory_back(), watchdog)
+            record = fit_run(request, out, resume, command, listener, frugal)
         record["budget"] = choice
         RunFolder(out).write_record(record)
     highest = highest_resident()
@@ -81,7 +80,7 @@ def fit_run(
     resume: bool = False,
     command: str = "",
     listener: Listener | None = None,
-    watchdog: Watchdog = unwatched,
+    process: Process = USERS,
 ) -> dict[str, Any]:
     """The same inside a process that did other things before (no resident memory in the record)."""
     listener = listener or Silent()
@@ -100,7 +99,7 @@ def fit_run(
     folder.say(f"{'resumed' if resume else 'started'}: {command or 'from Python'}")
     model = [adapt_in_place(backbone, method, images.classes, request.seed)]
     del backbone  # nobody but `train_and_save` holds the network, so that it can let go of it
-    return train_and_save(model.pop(), images, request, folder, resume, command, listener, watchdog)
+    return train_and_save(model.pop(), images, request, folder, resume, command, listener, process)
 
 
 def look_at(request: FitRequest, listener: Listener) -> ImageSet:
@@ -119,7 +118,7 @@ def train_and_save(
     resume: bool,
     command: str,
     listener: Listener,
-    watchdog: Watchdog = unwatched,
+    process: Process = USERS,
 ) -> dict[str, Any]:
     """Train ``model``, score it once, save and check the artifact, write record and report."""
     began = time.monotonic()
@@ -132,12 +131,14 @@ def train_and_save(
         f"({100 * sizes['trainable_params'] / sizes['total_params']:.1f} %)."
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    process.settle(0, 0)
     rounding, said = _made_lean(model, images, request, listener)
     for note in said:
         listener.note(note)
         notes.append(note)
     listener.stage(f"Training for {request.epochs} epochs on {len(images.train):,} photos")
-    place = _train(model, images, request, folder, resume, listener, watchdog)
+    process.settle(*_at_once(model, request))
+    place = _train(model, images, request, folder, resume, listener, process.watchdog)
 
     listener.stage("Scoring, saving and checking the adapter")
     scored = evaluate_run(model, images, folder, _workers(request))
@@ -190,6 +191,13 @@ def _made_lean(
     listener.stage("Rounding the frozen weights to 8 bits")
     rounding, notes = round_frozen(model, request.lean, images.train, model.backbone.input)
     return rounding, (rounding.in_words(), *notes)
+
+
+def _at_once(model: Adapted, request: FitRequest) -> tuple[int, int]:
+    """Images that a step takes at once, and bytes that it keeps."""
+    size = model.backbone.input.size
+    chunk = request.batch_size if request.lean is None else request.lean.chunk or request.batch_size
+    return chunk, kept_bytes(model.train(), torch.empty(request.batch_size, 3, size, size, dtype=torch.uint8))
 
 
 def _train(

@@ -77,7 +77,7 @@ def measure(request: StepRequest, change: Callable[[TrainingStep], None] | None 
     at_import = resident()
     lean = lean_named(request.lean)
     if lean is not None:
-        give_memory_back(lean.chunk or request.batch_size)
+        give_memory_back()
         forget_code()
     fresh = forget_highest()
     _warm_up(request)
@@ -87,6 +87,8 @@ def measure(request: StepRequest, change: Callable[[TrainingStep], None] | None 
     if change is not None:
         change(step)
     step.prepare()
+    if lean is not None:
+        give_memory_back(lean.chunk or request.batch_size, step.planned_to_keep())
     step()
     gc.collect()
     if counter:

@@ -13,7 +13,7 @@ from edgewise.backbones import load
 from edgewise.core.errors import unknown
 from edgewise.core.settings import check, setting, with_texts
 from edgewise.cost.dry import Timeline, Watch, on_meta, watched
-from edgewise.lean import Work, is_lean, lean_named, make_lean, work_of
+from edgewise.lean import Work, is_lean, kept_bytes, lean_named, make_lean, work_of
 from edgewise.train.adam import Adam
 
 
@@ -74,6 +74,11 @@ class TrainingStep:
         self.model.train()
         with self.adam.during_backward({"main": 0.0, "side": 0.0}):
             self.loss().backward()
+
+    def planned_to_keep(self) -> int:
+        """Bytes that the lean pass plans to keep for the backward pass."""
+        self.model.train()
+        return kept_bytes(self.model, self.images)
 
     def describe(self) -> dict[str, Any]:
         """Trained and all parameters, and the names of what the lean pass could not cover."""

@@ -1,6 +1,7 @@
 """The lean pass: a model that keeps only what its trainable parameters need."""
 
 from edgewise.lean.apply import is_lean as is_lean
+from edgewise.lean.apply import kept_bytes as kept_bytes
 from edgewise.lean.apply import make_lean as make_lean
 from edgewise.lean.apply import make_plain as make_plain
 from edgewise.lean.settings import FAST as FAST

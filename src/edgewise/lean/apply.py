@@ -55,6 +55,12 @@ def is_lean(model: nn.Module) -> bool:
     return isinstance(vars(model).get("forward"), LeanForward)
 
 
+def kept_bytes(model: nn.Module, images: Tensor) -> int:
+    """What a lean model plans to keep of a batch like ``images`` in its present mode; 0 for one that is not lean."""
+    forward = vars(model).get("forward")
+    return forward.steps(images).kept if isinstance(forward, LeanForward) else 0
+
+
 def _own_forwards(model: nn.Module) -> None:
     for module in model.modules():
         vars(module).pop("forward", None)

@@ -1,5 +1,6 @@
 """From a traced model to steps: runs of ops, batch statistics, and calls left as they are."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from edgewise.lean.lowered import Shared, Statistics
 from edgewise.lean.lowering import Lowering
 from edgewise.lean.values import shapes_of
 from edgewise.ops import Analysis, Instruction, Op, Plan, Program
+from edgewise.ops.program import FLOAT
 
 Key = int
 WORTH_SAVING = 16_000_000
@@ -50,7 +52,10 @@ Step = RunStep | StatisticsStep | CallStep
 
 @dataclass(frozen=True)
 class Steps:
-    """A planned forward pass: steps in order, what may be forgotten after each, and the result."""
+    """A planned forward pass: steps in order, what may be forgotten after each, and the result.
+
+    ``kept`` is what waits for the backward pass, in bytes.
+    """
 
     image: Key
     steps: tuple[Step, ...]
@@ -58,6 +63,7 @@ class Steps:
     result: Key
     constants: Mapping[Node, Any]
     uncovered: tuple[str, ...]
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,13 @@ def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recomp
         chunk = 0
     elif recompute:
         steps, wants = _steps(items, result, shapes, held, model, recompute=True)
+    moments = _moments(steps, wants, len(image))
     steps = _chunked(steps, wants, min(chunk or len(image), len(image)), len(image))
     return Steps(
         image_key, tuple(steps), tuple(_forget(steps, result)), result,
         {node: value for node, value in values.items() if not isinstance(value, Tensor)},
         tuple(str(s.node.target) for s in steps if isinstance(s, CallStep) and _worth_naming(s.node, model)),
+        max((kept for kept, _ in moments.values()), default=0) + _for_statistics(steps, wants, shapes, len(image)),
     )  # fmt: skip
 
 
@@ -236,6 +244,12 @@ def _moments(steps: Sequence[Step], wants: _Wants, images: int) -> dict[int, tup
             kept += images * analysis.kept_bytes()
             moments[id(step)] = (kept, analysis.width())
     return moments
+
+
+def _for_statistics(steps: Sequence[Step], wants: _Wants, shapes: Mapping[Key, tuple[int, ...]], images: int) -> int:
+    """Bytes of the values that batch statistics keep."""
+    sources = {s.source for s in steps if isinstance(s, StatisticsStep) and s.source in wants.keys}
+    return sum(FLOAT * images * math.prod(shapes[source]) for source in sources)
 
 
 def _fullest(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> int:

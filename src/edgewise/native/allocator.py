@@ -14,16 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-# Of each image in work.  Larger blocks go back to the system at once, smaller ones are used again.  Lower is
-# smaller and slower: every page that comes back has to be cleared.
-THRESHOLD, LARGEST = 3 * 1024 * 1024, 32 * 1024 * 1024  # glibc takes no more
+# Blocks that are larger go back to the system at once, smaller ones are used again.  Lower is smaller and
+# slower: every page that comes back has to be cleared.  Higher is dear where much is kept between blocks
+# that come and go: their holes stay.
+LOW, HIGH_FOR_AN_IMAGE, HIGHEST = 3 * 2**20, 5 * 2**20, 24 * 2**20
+MUCH = 32_000_000
 MADV_DONTNEED = 4
 
 
-def give_memory_back(images: int = 1) -> bool:
+def give_memory_back(images: int = 0, kept: int = 0) -> bool:
     """From now on, freed memory leaves the process; False where this platform has no such setting.
 
-    ``images`` are taken at once, as large as blocks then are.
+    Blocks of ``images`` taken at once are used again instead, where a step keeps not much: ``kept`` bytes.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -31,7 +33,7 @@ def give_memory_back(images: int = 1) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl
         return False
-    threshold = min(images * THRESHOLD, LARGEST)
+    threshold = LOW if kept > MUCH else min(max(LOW, images * HIGH_FOR_AN_IMAGE), HIGHEST)
     return bool(mallopt(M_MMAP_THRESHOLD, threshold) and mallopt(M_TRIM_THRESHOLD, threshold))
 
 
