@@ -47,9 +47,10 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
                 panel.errorbar(x, row["test_mean"], row["test_std"] or 0, fmt="o", color=colour, capsize=3, ms=6)
                 panel.annotate(
                     f"{row['test_mean']:.1f}",
-                    (x, row["test_mean"]),
-                    xytext=(7, -3),
+                    (x, row["test_mean"] + (row["test_std"] or 0)),
+                    xytext=(0, 4),
                     textcoords="offset points",
+                    ha="center",
                     fontsize=8,
                 )
         panel.set_title(title, fontsize=10, loc="left")
@@ -108,6 +109,15 @@ def weights_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+OTHERS = {
+    "Pocket, 32 px": "pocket_32",
+    "MobileNetV3-large, 224 px": "mobilenet_v3_large_224",
+    "ProxylessNAS-Mobile, 224 px": "proxylessnas_mobile_224",
+    "ProxylessNAS-Mobile, 320 px": "proxylessnas_mobile_320",
+    "ResNet-50, 224 px": "resnet50_224",
+}
+
+
 def memory_table(rows: list[dict[str, Any]]) -> str:
     """Markdown: the three numbers of every method and setting, and time against stock PyTorch in the same run."""
     lines = [
@@ -123,6 +133,56 @@ def memory_table(rows: list[dict[str, Any]]) -> str:
         ratio = r["step_ms"] / stock[r["method"]]
         lines.append(f"| {r['method']} | {r['lean']} | {sizes} | {r['step_ms']:.0f} ms | {ratio:.2f} |")
     return "\n".join(lines)
+
+
+def others_table(named: dict[str, list[dict[str, Any]]]) -> str:
+    """Markdown: the same of other networks, shorter."""
+    lines = [
+        "| network | method | lean | predicted | **measured peak** | resident | against *off* |",
+        "| --- | --- | --- | --: | --: | --: | --: |",
+    ]
+    for network, rows in named.items():
+        stock = {row["method"]: row["step_ms"] for row in rows if row["lean"] == "off"}
+        for r in rows:
+            sizes = " | ".join(f"{r[name]:.1f}" for name in ("predicted_mb", "measured_peak_mb", "measured_rss_mb"))
+            ratio = f"{r['step_ms'] / stock[r['method']]:.2f}" if r["method"] in stock else ""
+            lines.append(f"| {network} | {r['method']} | {r['lean']} | {sizes} | {ratio} |")
+    return "\n".join(lines)
+
+
+def peers_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: other ways, and what each idea takes away."""
+    lines = [
+        "| method | way | **measured peak** | resident | kept | against stock |",
+        "| --- | --- | --: | --: | --: | --: |",
+    ]
+    stock = {row["method"]: row["step_ms"] for row in rows if row["way"] == "stock"}
+    for r in rows:
+        sizes = " | ".join(f"{r[name]:.1f}" for name in ("measured_peak_mb", "measured_rss_mb", "kept_mb"))
+        lines.append(f"| {r['method']} | {r['way']} | {sizes} | {r['step_ms'] / stock[r['method']]:.2f} |")
+    return "\n".join(lines)
+
+
+def budget_table(result: dict[str, Any]) -> str:
+    """Markdown: fits within a budget and without one."""
+    lines = [
+        "| budget | test accuracy % | peak of the live heap | resident over import |",
+        "| --- | --: | --: | --: |",
+    ]
+    for budget in dict.fromkeys(row["budget"] for row in result["rows"]):
+        rows = [row for row in result["rows"] if row["budget"] == budget]
+        mean, std = result["test_accuracy_percent"][str(budget)]
+        heap, top = (max(row[name] for row in rows) for name in ("heap_peak_mb", "resident_over_import_mb"))
+        lines.append(f"| {budget or 'none'} | {mean:.1f} ± {std:.1f} | {heap:.1f} MB | {top:.1f} MB |")
+    return "\n".join(lines)
+
+
+def benched(name: str) -> list[dict[str, Any]]:
+    """Rows of the newest result of a benchmark whose file begins with ``name`` and a date."""
+    files = (HERE.parent / "benchmarks" / "results").glob(f"{name}_20*.json")
+    newest_of = max(files, key=lambda path: (path.stem.split("_20")[1].split("_")[0], len(path.stem), path.stem))
+    rows: list[dict[str, Any]] = json.loads(newest_of.read_text())["rows"]
+    return rows
 
 
 def pocket_line(result: dict[str, Any]) -> str:
@@ -151,11 +211,14 @@ def main() -> None:
     page = replaced(page, "transfer", accuracy_table(transfer["rows"]))
     page = replaced(page, "defaults", defaults_table(defaults))
     (DOCS / "results.md").write_text(page)
-    measured = sorted((HERE.parent / "benchmarks" / "results").glob("memory_vs_eager_mobilenet_v2_224_1t_*.json"))
-    memory = replaced(
-        (DOCS / "memory.md").read_text(), "memory", memory_table(json.loads(measured[-1].read_text())["rows"])
-    )
-    (DOCS / "memory.md").write_text(memory)
+    memory = (DOCS / "memory.md").read_text()
+    memory = replaced(memory, "memory", memory_table(benched("memory_vs_eager_mobilenet_v2_224_1t")))
+    memory = replaced(memory, "threads", memory_table(benched("memory_vs_eager_mobilenet_v2_224_2t")))
+    memory = replaced(memory, "peers", peers_table(benched("memory_vs_peers_mobilenet_v2_224_1t")))
+    others = {name: benched(f"memory_vs_eager_{file}_1t") for name, file in OTHERS.items()}
+    (DOCS / "memory.md").write_text(replaced(memory, "others", others_table(others)))
+    plan = replaced((DOCS / "plan.md").read_text(), "within", budget_table(newest("fit_within_budget")))
+    (DOCS / "plan.md").write_text(plan)
 
 
 if __name__ == "__main__":

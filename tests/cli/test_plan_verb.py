@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from commands import edgewise, environment
+from edgewise.cli.main import main
 from edgewise.core.surgery import digest
 from edgewise.cost.resident import resident
 
@@ -80,18 +81,31 @@ def test_the_page_shows_what_the_command_says(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_plan_as_json_and_where_nothing_fits(tmp_path: Path) -> None:
-    words = ("plan", *NETWORK, "--method", "last", "--budget")
-    done = edgewise(tmp_path, *words, "1GB", "--json")
-    found = json.loads(done.stdout)
-    assert (found["budget_mb"], found["considered"], len(found["choices"])) == (1000, 8, 8)
-    assert done.stderr.startswith("Predicting what every method takes\n")
-    done = edgewise(tmp_path, *words, "1MB")
-    assert (done.returncode, done.stdout) == (1, "Predicting what every method takes\n")
-    assert done.stderr == (
-        f"Error: Nothing fits 1.00 MB. The smallest budget that would do is {found['smallest_mb']:.2f} MB: last, "
-        "1 photo, 8 bits; most of it is in work. Or use a smaller --batch-size or --image-size.\n"
+def here(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str, str]:
+    """The command in this process: its exit status, output and errors."""
+    with pytest.raises(SystemExit) as done:
+        main(words)
+    return done.value.code, *capsys.readouterr()
+
+
+def test_where_nothing_fits_the_smallest_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    status, printed, errors = here(capsys, "plan", *NETWORK, "--method", "last", "--budget", "1MB")
+    assert (status, printed) == (1, "Predicting what every method takes\n")
+    assert re.fullmatch(
+        r"Error: Nothing fits 1\.00 MB\. The smallest budget that would do is \d\.\d\d MB: last, 1 photo, 8 bits; most "
+        r"of it is in work\. Or use a smaller --batch-size or --image-size\.\n",
+        errors,
     )
+
+
+def test_json_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("plan", "--backbone", "pocket", "--batch-size", "1", "--method", "last", "--json", "--budget")
+    status, printed, errors = here(capsys, *words, "1GB")
+    found = json.loads(printed)
+    assert (status, errors) == (0, "Predicting what every method takes\n")
+    assert (found["budget_mb"], found["considered"]) == (1000, 4), "of one photo a step there are no chunks"
+    assert [choice["grade"] for choice in found["choices"]] == ["C", "C", "C-", "C-"]
+    assert found["smallest"]["predicted_mb"] <= found["smallest_mb"] <= found["smallest"]["predicted_mb"] + 0.011
 
 
 def test_a_fit_within_a_budget(home: Path) -> None:
@@ -115,14 +129,17 @@ def test_a_fit_within_a_budget(home: Path) -> None:
         assert record["cost"]["measured_rss_mb"] <= 40 + 20
 
 
-def test_a_budget_that_is_too_small_leaves_nothing_behind(home: Path) -> None:
-    done = edgewise(home, "fit", "photos", *FITTING, "--budget", "3MB", "--out", "small")
-    assert done.returncode == 1
+def test_a_budget_that_is_too_small_leaves_nothing_behind(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("fit", str(home / "photos"), *FITTING, "--budget", "3MB", "--out", str(tmp_path / "run"))
+    status, _, errors = here(capsys, *words)
+    assert status == 1
     assert re.fullmatch(
         r"Error: Nothing of last fits a budget of 3\.00 MB\. The smallest that would do is \d\d\.\d\d MB: last, .*\n",
-        done.stderr,
+        errors,
     )
-    assert not (home / "small").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -146,14 +163,10 @@ def test_wrong_usage_is_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from edgewise.cli.main import main
-
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as done:
-        main(words)
-    printed = capsys.readouterr()
-    assert (done.value.code, printed.out) == (2, "")
-    assert printed.err.startswith(f"Error: {said}")
+    status, printed, errors = here(capsys, *words)
+    assert (status, printed) == (2, "")
+    assert errors.startswith(f"Error: {said}")
     assert list(tmp_path.iterdir()) == []
 
 

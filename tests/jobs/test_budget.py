@@ -66,6 +66,7 @@ def test_the_plan_chooses_and_says_so(photos: Path, tmp_path: Path) -> None:
     assert found == FitRequest(**{**vars(asked), "method": "repnet", "workers": 0})
 
 
+@pytest.mark.slow
 def test_nothing_fits_and_the_budget_that_is_named_does(photos: Path, tmp_path: Path) -> None:
     asked = request(photos, method="last")
     with pytest.raises(EdgewiseError) as caught:

@@ -114,15 +114,6 @@ def test_more_images_at_once_never_take_less(everything: list[Prediction]) -> No
     assert all(smaller <= larger for smaller, larger in compared)
 
 
-def test_where_nothing_fits_the_smallest_is_named(everything: list[Prediction]) -> None:
-    found = plan(REQUEST, 1)
-    assert found["choices"] == []
-    assert found["considered"] == 4, "of every way the smallest alone"
-    assert found["smallest"] == described(min(everything, key=lambda p: p.peak))
-    assert found["smallest"]["predicted_mb"] <= found["smallest_mb"] <= found["smallest"]["predicted_mb"] + 0.011
-    assert found["smallest"]["lean"] == {"chunk": 1, "frozen_bits": 8, "recompute": True}
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

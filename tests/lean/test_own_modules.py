@@ -71,6 +71,21 @@ def test_same_gradients(kind: type[nn.Module], frozen: tuple[str, ...]) -> None:
     assert torch.allclose(images.grad, to_images, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("norm", [{"affine": False}, {"track_running_stats": False}, {"momentum": None}])
+def test_norms_of_other_kinds_behind_a_frozen_convolution(norm: dict[str, bool | None], training: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6, **norm), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4))
+    model[0].requires_grad_(False)
+    model.train(training)
+    plain, images = copy.deepcopy(model), torch.randn(4, 3, 5, 5)
+    make_lean(model)
+    for mine, theirs in zip(gradients(model, images), gradients(plain, images), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-4)
+    for name, buffer in plain.named_buffers():
+        assert torch.allclose(model.get_buffer(name), buffer, atol=1e-5), name
+
+
 def test_what_is_not_covered_is_named() -> None:
     model = Functional()
     assert make_lean(model) == ()

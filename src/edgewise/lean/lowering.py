@@ -74,7 +74,8 @@ class Lowering:
         geometry = _geometry(layer, self.values[source].shape)
         weight, bias = layer.weight, layer.bias
         norm = self._follower(node, nn.BatchNorm2d)
-        frozen_norm = norm if norm is None or not self._layer(norm).training else None
+        # a norm without a scale of its own stays apart
+        frozen_norm = norm if norm is not None and _fusable(self._norm_of(norm)) else None
         plain = not weight.requires_grad and not isinstance(layer, StandardisedConv2d)
         scale_trains = frozen_norm is not None and self._norm_of(frozen_norm).weight.requires_grad
         if scale_trains and weight_scale(layer) is not None:
@@ -172,6 +173,10 @@ class Lowering:
     def _is_map(self, arg: Any) -> bool:
         value = self.values.get(arg)
         return not isinstance(value, Tensor) or value.ndim in (2, 4)
+
+
+def _fusable(norm: nn.BatchNorm2d) -> bool:
+    return not norm.training and norm.weight is not None and norm.running_mean is not None
 
 
 def _geometry(layer: nn.Conv2d, x: torch.Size) -> Geometry:
