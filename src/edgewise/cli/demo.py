@@ -30,7 +30,7 @@ def demo(
     """Adapt the network that ships with Edgewise to handwritten digits.
 
     Four methods side by side: accuracy, parameters, adapter, memory and time.
-    It takes about three minutes on two cores and needs no internet.
+    It takes less than three minutes on two cores and needs no internet.
     """
     folder = out or _folder(resume)
     arguments = [word for word in ctx.obj if word != "--resume"]
