@@ -17,7 +17,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 # Blocks that are larger go back to the system at once, smaller ones are used again.  Lower is smaller and
 # slower: every page that comes back has to be cleared.  Higher is dear where much is kept between blocks
 # that come and go: their holes stay.
-LOW, HIGH_FOR_AN_IMAGE, HIGHEST = 3 * 2**20, 5 * 2**20, 24 * 2**20
+LOW, HIGH_FOR_AN_IMAGE, HIGHEST = 3 * 2**20, 8 * 2**20, 32 * 2**20  # glibc takes no more
 MUCH = 32_000_000
 MADV_DONTNEED = 4
 
