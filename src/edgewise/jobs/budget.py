@@ -50,6 +50,8 @@ def within_budget(
     Returns the choice for ``record.json`` as well.  Raises `EdgewiseError` when nothing fits, naming
     the smallest budget that would do.
     """
+    if not resume:
+        folder.started({}, resume)  # a folder in use is an error before minutes of planning
     request = dataclasses.replace(request, workers=0)
     any_method = any_method and not request.method_settings  # a setting belongs to its method
     if resume and folder.config.exists():

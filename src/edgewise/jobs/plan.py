@@ -8,7 +8,7 @@ must not hold.
 
 import dataclasses
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,10 @@ from edgewise.adapt import METHODS
 from edgewise.core.errors import unknown
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.settings import check, setting
-from edgewise.cost.dry import OBJECTS
+from edgewise.cost.dry import OBJECTS, on_meta
 from edgewise.jobs.child import Report, answer, ask
 from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
-from edgewise.lean import Lean, Work, make_lean
+from edgewise.lean import Lean, Work, arrangement, make_lean
 from edgewise.native.allocator import forget_code, give_memory_back
 from edgewise.plan import BESIDES as BESIDES
 from edgewise.plan import Option, Prediction, needs_at_least, options, ranked, rounded_up, smallest
@@ -107,20 +107,27 @@ def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     too_large: set[Option] = set()
     steps: dict[str, TrainingStep] = {}
+    known: dict[Hashable, dict[str, Any]] = {}
     for number, option in enumerate(every, 1):
         report(number, len(every))
         if needs_at_least(option, request.batch_size) in too_large:
             too_large.add(option)
             continue
-        row = _row(request, option, steps)
+        row = _row(request, option, steps, known)
         rows.append(row)
         if row["peak"] > budget:
             too_large.add(option)
     return {"rows": rows}
 
 
-def _row(request: PlanRequest, option: Option, steps: dict[str, TrainingStep]) -> dict[str, Any]:
-    """The prediction of one option; ``steps`` holds the one network in work."""
+def _row(
+    request: PlanRequest, option: Option, steps: dict[str, TrainingStep], known: dict[Hashable, dict[str, Any]]
+) -> dict[str, Any]:
+    """The prediction of one option.
+
+    ``steps`` holds the one network in work, ``known`` the predictions so far: many options come to the
+    same arrangement, above all those of small networks.
+    """
     if option.method not in steps:
         steps.clear()
         gc.collect()
@@ -138,10 +145,17 @@ def _row(request: PlanRequest, option: Option, steps: dict[str, TrainingStep]) -
         )
     step = steps[option.method]
     make_lean(step.model, option.lean)
+    with on_meta(step.model):
+        step.prepare("meta")
+        same = (option.method, option.lean.frozen_bits, arrangement(step.model.train(), step.images))
+    if same not in known:
+        known[same] = _predicted(step)
+    return {"method": option.method, "lean": dataclasses.asdict(option.lean), **known[same]}
+
+
+def _predicted(step: TrainingStep) -> dict[str, Any]:
     timeline, work = dry_run(step)
     return {
-        "method": option.method,
-        "lean": dataclasses.asdict(option.lean),
         "peak": timeline.peak + OBJECTS,
         "fullest": dict(timeline.fullest[1]),
         "trainable_params": step.model.sizes()["trainable_params"],

@@ -1,5 +1,6 @@
 """The lean pass: a model that keeps only what its trainable parameters need."""
 
+from edgewise.lean.apply import arrangement as arrangement
 from edgewise.lean.apply import is_lean as is_lean
 from edgewise.lean.apply import kept_bytes as kept_bytes
 from edgewise.lean.apply import make_lean as make_lean

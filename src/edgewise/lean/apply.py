@@ -1,11 +1,12 @@
 """Make a model lean in place, and back."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from torch import Tensor, nn
 
 from edgewise.lean.forward import Alone, LeanForward
 from edgewise.lean.frozen import hold_all_float, hold_frozen_int8
+from edgewise.lean.planning import RunStep
 from edgewise.lean.settings import SMALL, Lean
 from edgewise.lean.trace import LAYERS, Untraceable, trace
 
@@ -59,6 +60,17 @@ def kept_bytes(model: nn.Module, images: Tensor) -> int:
     """What a lean model plans to keep of a batch like ``images`` in its present mode; 0 for one that is not lean."""
     forward = vars(model).get("forward")
     return forward.steps(images).kept if isinstance(forward, LeanForward) else 0
+
+
+def arrangement(model: nn.Module, images: Tensor) -> Hashable:
+    """How a lean model will take a batch like ``images``: equal for two settings that come to the same."""
+    forward = vars(model).get("forward")
+    if not isinstance(forward, LeanForward):
+        return None
+    runs = [step.plan for step in forward.steps(images).steps if isinstance(step, RunStep)]
+    return tuple(
+        (plan.chunk, tuple((needs, analysis.stretches) for needs, analysis in plan.analyses.items())) for plan in runs
+    )
 
 
 def _own_forwards(model: nn.Module) -> None:
