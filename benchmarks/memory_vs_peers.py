@@ -5,8 +5,9 @@
 ``torch.utils.checkpoint`` (part of torch) computes parts of the network again instead of keeping their
 results: here once per block, and once per quarter of the blocks.  Batch norms that train then update their
 statistics twice in a step.  Every line is a process of its own, measured as `edgewise profile --measure`
-does.  memsave_torch, a library with the same aim as Edgewise's lean pass, is not on the package index
-and is therefore named, not imitated.  Writes ``benchmarks/results/memory_vs_peers_….json``.
+does, Edgewise's with the allocator as it is set for ``small``.  memsave_torch, a library with the same aim
+as Edgewise's lean pass, is not on the package index and is therefore named, not imitated.  Writes
+``benchmarks/results/memory_vs_peers_….json``.
 """
 
 import argparse

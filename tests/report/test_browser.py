@@ -1,7 +1,5 @@
 """The pages in a real browser: nothing in the console, nothing fetched, nothing cut off, readable on a telephone."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +10,6 @@ from edgewise.report import write_report
 
 pytestmark = pytest.mark.browser
 LONG = [f"a rather long name of class number {index}" for index in range(16)]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("there is no chromium on the PATH")
-    browser = Chromium(program, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

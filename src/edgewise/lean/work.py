@@ -3,6 +3,7 @@
 A convolution multiplies as often forward as in each of its two gradients (of the input, of the weight).
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -57,8 +58,4 @@ def _multiplies(program: Program, op: Op, operands: tuple[int, ...], result: int
     """Of one image: every element of the result is a sum over one filter."""
     if not isinstance(op, (Conv, FrozenConv, Linear)):
         return 0
-    weight = program.shapes[operands[1]]
-    per_element = 1
-    for side in weight[1:]:
-        per_element *= side
-    return program.elements(result) * per_element
+    return program.elements(result) * math.prod(program.shapes[operands[1]][1:])

@@ -6,7 +6,8 @@ whatever has not been compared there.  Frozen weights in 8 bits change the forwa
 half a grade (*A-* stands between *A* and *B*); everything else a plan chooses from is exact.
 
 **Step time** is estimated from the arithmetic (multiply-adds forward, backward and computed again) and
-the number of calls; its order is what counts, a machine's own times are `edgewise profile --measure`'s.
+the number of calls, with assumed rates; only its order is meant.  A machine's own times are what
+`edgewise profile --measure` says.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ from edgewise.plan.options import Option
 # signdigits and CIFAR-10, both widths: repnet 83.9, full 81.9, bias 81.8, last 77.6 %.
 GRADES = {"repnet": "A", "full": "B", "bias": "B", "last": "C"}
 ORDER = ("A", "A-", "B", "B-", "C", "C-")
-# A desktop core's multiply-adds a second, and the seconds that a call takes beside them
-# (fitted to `benchmarks/memory_vs_eager.py`).
+# Multiply-adds a second, and the seconds that a call takes beside them: round numbers of a desktop's order,
+# not measured.  They only weigh arithmetic against calls.
 RATE, CALL = 30e9, 25e-6
 
 
