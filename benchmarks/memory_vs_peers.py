@@ -6,7 +6,7 @@
 results: here once per block, and once per quarter of the blocks.  Batch norms that train then update their
 statistics twice in a step.  Every line is a process of its own, measured as `edgewise profile --measure`
 does, Edgewise's with the allocator as it is set for ``small``.  memsave_torch, a library with the same aim
-as Edgewise's lean pass, is not on the package index and is therefore named, not imitated.  Writes
+as Edgewise's lean pass, could not be installed from the package index and is named, not imitated.  Writes
 ``benchmarks/results/memory_vs_peers_….json``.
 """
 
@@ -139,7 +139,7 @@ def main() -> None:
         "benchmark": "benchmarks/memory_vs_peers.py",
         "settings": {name: value for name, value in vars(arguments).items() if name != "inside"},
         "environment": {"torch": torch.__version__, "python": platform.python_version()},
-        "not_installable": {"memsave_torch": "not on the package index"},
+        "not_installable": {"memsave_torch": "not found on the package index"},
         "rows": rows,
     }
     name = f"memory_vs_peers_{arguments.backbone}_{arguments.image_size}_{arguments.threads}t"
