@@ -12,6 +12,6 @@ from edgewise.adapt.bias import Bias as Bias
 from edgewise.adapt.bn import BatchNorm as BatchNorm
 from edgewise.adapt.full import Full as Full
 from edgewise.adapt.last import LastLayer as LastLayer
+from edgewise.adapt.registry import METHODS as METHODS
+from edgewise.adapt.registry import method_class as method_class
 from edgewise.adapt.repnet import RepNet as RepNet
-
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Full, LastLayer, BatchNorm, Bias, RepNet)}

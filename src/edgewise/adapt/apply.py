@@ -38,19 +38,19 @@ def adapt_in_place(backbone: Backbone, method: Method, classes: Sequence[str] | 
     original = {f"network.{name}": digest({"": t}) for name, t in network.state_dict().items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        old: nn.Linear | None = None
         if classes is not None:
-            old = network.get_submodule(backbone.head)
-            assert isinstance(old, nn.Linear)
+            old = _head(network, backbone.head)
             head = nn.Linear(old.in_features, len(classes))
             nn.init.zeros_(head.bias)
             replace(network, backbone.head, head)
         else:
-            classes = backbone.classes or [str(i) for i in range(_outputs(network, backbone.head))]
-        parts = method.apply(Site(network, backbone.head, blocks, backbone.input.size))
+            classes = backbone.classes or [str(i) for i in range(_head(network, backbone.head).out_features)]
+        parts = method.apply(Site(network, backbone.head, blocks, backbone.input.size, old))
     return Adapted(backbone, original, parts, method, tuple(classes))
 
 
-def _outputs(network: nn.Module, head: str) -> int:
-    layer = network.get_submodule(head)
+def _head(network: nn.Module, name: str) -> nn.Linear:
+    layer = network.get_submodule(name)
     assert isinstance(layer, nn.Linear)
-    return layer.out_features
+    return layer

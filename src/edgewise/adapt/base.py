@@ -1,24 +1,28 @@
 """What an adaptation method is.
 
 A method is a frozen dataclass.  It is given a `Site`, the copy of a backbone that will be adapted,
-with its new head already in place, and answers with `Parts`: which parameters train, at which of
-two learning rates, which modules leave eval mode, and what it added.  It never sees the data, the
+with its new head already in place, and answers with `Parts`: which parameters train, at which
+learning rate, which modules leave eval mode, and what it added.  It never sees the data, the
 training loop, or how the backward pass is stored.
 
 Adding a method: one file with one dataclass, one line in ``edgewise/adapt/__init__.py``.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
 from edgewise.backbones import Backbone
 from edgewise.backbones.stages import Block
-from edgewise.core.surgery import digest
+from edgewise.core.errors import UsageError
+from edgewise.core.surgery import Folds, digest, replace
 from edgewise.layers.int8_weight import origins
 from edgewise.layers.normalise import Normalise
+
+Grade = Literal["recommended", "special use", "for comparison"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,15 @@ class Site:
     """A network about to be adapted.
 
     ``network`` maps images (N, 3, ``size``, ``size``) to logits; ``head`` is the dotted name of
-    its last linear layer; ``blocks`` are its blocks in order of execution, with their shapes.
+    its last linear layer, ``old_head`` the backbone's own layer that was there before (None where
+    it stayed); ``blocks`` are its blocks in order of execution, with their shapes.
     """
 
     network: nn.Module
     head: str
     blocks: tuple[Block, ...]
     size: int
+    old_head: nn.Linear | None = None
 
     def head_parameters(self) -> tuple[str, ...]:
         """Names of the head's parameters."""
@@ -46,11 +52,20 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Parameters of the network, by name, that train at a rate of their own."""
+
+    names: tuple[str, ...]
+    lr: float
+
+
+@dataclass(frozen=True)
 class Parts:
     """What a method trains.
 
     ``main`` parameters of the network train at ``lr`` (the head, and small things in place);
-    ``side`` parameters of the network train at ``side_lr``, and so does all of ``added``.
+    ``side`` parameters of the network train at ``side_lr``, and so does all of ``added``;
+    ``groups`` are further parameters, by a name for each group.
     ``awake`` modules of the network follow ``train()``; the rest stays in eval mode, batch-norm
     statistics included.  ``""`` stands for the whole network.
     """
@@ -59,14 +74,22 @@ class Parts:
     side: tuple[str, ...] = ()
     awake: tuple[str, ...] = ()
     added: nn.Module | None = None
+    groups: Mapping[str, Group] = field(default_factory=dict)
 
 
 class Method(Protocol):
-    """The contract every method fulfils; see ``tests/contract``."""
+    """The contract every method fulfils; see ``tests/contract``.
+
+    ``starts_unchanged``: the adapted network's first answers are bit-equal to the backbone's, where it
+    keeps its head.  ``merges``: what was learned fits into a plain network, see `Adapted.merged`.
+    The first paragraph of a method's docstring is its line in ``edgewise methods``.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    grade: ClassVar[Grade]
     starts_unchanged: ClassVar[bool]
+    merges: ClassVar[bool]
 
     @property
     def lr(self) -> float:
@@ -77,7 +100,10 @@ class Method(Protocol):
         """Learning rate of the method's own part."""
 
     def apply(self, site: Site) -> Parts:
-        """Change ``site.network`` where the method must, and say what trains."""
+        """Change ``site.network`` where the method must, and say what trains.
+
+        Raises `UsageError`, before anything is changed, for a network that lacks what the method needs.
+        """
 
 
 class Adapted(nn.Module):
@@ -109,8 +135,14 @@ class Adapted(nn.Module):
         self.groups: Mapping[str, tuple[str, ...]] = {
             "main": tuple(f"network.{name}" for name in parts.main),
             "side": tuple(f"network.{name}" for name in parts.side) + tuple(sorted(side)),
+            **{group: tuple(f"network.{name}" for name in own.names) for group, own in parts.groups.items()},
         }
-        trained = {*self.groups["main"], *self.groups["side"]}
+        self.rates: Mapping[str, float] = {
+            "main": method.lr,
+            "side": method.side_lr,
+            **{group: own.lr for group, own in parts.groups.items()},
+        }
+        trained = {name for names in self.groups.values() for name in names}
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in trained)
         self.train()
@@ -147,6 +179,23 @@ class Adapted(nn.Module):
         """
         state, held = self.state_dict(), origins(self)
         return {name: t for name, t in state.items() if self._original.get(name) != (held.get(name) or digest({"": t}))}
+
+    def merged(self) -> nn.Module:
+        """A plain network (normalised floats (N, 3, H, W) to logits) that computes what this model does in eval mode.
+
+        Layers that only training needs give way to what they come to (`Folds`); everything else
+        is a copy of the adapted network.  Raises `UsageError` where the method adds something that stays.
+        """
+        if not self.method.merges:
+            raise UsageError(
+                f"{self.method.title} keeps parts beside the backbone, so it does not merge into a plain network; "
+                "use the adapted model itself."
+            )
+        network = copy.deepcopy(self.network).eval()
+        for name, layer in list(network.named_modules()):
+            if name and isinstance(layer, Folds):
+                replace(network, name, layer.folded())
+        return network
 
     def sizes(self) -> dict[str, int]:
         """``trainable_params`` and ``total_params``."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgewise.adapt.base import Parts, Site
+from edgewise.adapt.base import Grade, Parts, Site
 from edgewise.core.settings import check, setting
 
 
@@ -16,7 +16,9 @@ class Bias:
 
     name: ClassVar[str] = "bias"
     title: ClassVar[str] = "Biases + head"
+    grade: ClassVar[Grade] = "recommended"
     starts_unchanged: ClassVar[bool] = True
+    merges: ClassVar[bool] = True
 
     lr: float = setting(1e-3, "learning rate of the head", low=0)
     side_lr: float = setting(1e-3, "learning rate of the biases", low=0)

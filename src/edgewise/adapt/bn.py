@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from edgewise.adapt.base import Parts, Site
+from edgewise.adapt.base import Grade, Parts, Site
 from edgewise.core.settings import check, setting
 
 NORMS = (nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
@@ -21,7 +21,9 @@ class BatchNorm:
 
     name: ClassVar[str] = "bn"
     title: ClassVar[str] = "Norms + head"
+    grade: ClassVar[Grade] = "special use"
     starts_unchanged: ClassVar[bool] = True
+    merges: ClassVar[bool] = True
 
     lr: float = setting(3e-3, "learning rate of the head and the norms", low=0)
     side_lr: float = setting(1e-3, "not used: the norms train at lr", low=0)

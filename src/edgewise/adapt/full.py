@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgewise.adapt.base import Parts, Site
+from edgewise.adapt.base import Grade, Parts, Site
 from edgewise.core.settings import check, setting
 
 
@@ -17,7 +17,9 @@ class Full:
 
     name: ClassVar[str] = "full"
     title: ClassVar[str] = "Full fine-tuning"
+    grade: ClassVar[Grade] = "for comparison"
     starts_unchanged: ClassVar[bool] = True
+    merges: ClassVar[bool] = True
 
     lr: float = setting(1e-3, "learning rate of the new head", low=0)
     side_lr: float = setting(3e-4, "learning rate of the pretrained layers", low=0)

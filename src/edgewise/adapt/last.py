@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgewise.adapt.base import Parts, Site
+from edgewise.adapt.base import Grade, Parts, Site
 from edgewise.core.settings import check, setting
 
 
@@ -16,7 +16,9 @@ class LastLayer:
 
     name: ClassVar[str] = "last"
     title: ClassVar[str] = "Last layer"
+    grade: ClassVar[Grade] = "special use"
     starts_unchanged: ClassVar[bool] = True
+    merges: ClassVar[bool] = True
 
     lr: float = setting(3e-3, "learning rate of the head", low=0)
     side_lr: float = setting(1e-3, "not used: nothing but the head trains", low=0)

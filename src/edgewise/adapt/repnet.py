@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from edgewise.adapt.base import Parts, Site
+from edgewise.adapt.base import Grade, Parts, Site
 from edgewise.adapt.bias import bias_names
 from edgewise.backbones.blocks import make_divisible
 from edgewise.backbones.stages import Block, connectors
@@ -47,7 +47,9 @@ class RepNet:
 
     name: ClassVar[str] = "repnet"
     title: ClassVar[str] = "Rep-Net"
+    grade: ClassVar[Grade] = "recommended"
     starts_unchanged: ClassVar[bool] = True
+    merges: ClassVar[bool] = False
 
     connect: Connect = setting(
         "dual", "which of backbone and side network is updated", choices=("dual", "dual-all", "none", "down", "up")

@@ -12,7 +12,7 @@ def methods(as_json: Json = False, debug: Debug = False) -> None:
         answer({"methods": found})
         return
     for row in found:
-        paragraph(f"{row['name']}: {row['title']}. {row['summary']}")
+        paragraph(f"{row['name']}: {row['title']} ({row['grade']}). {row['summary']}")
         show_table(
             ["Setting", "Default", "Values", "What it does"],
             [[s["name"], s["default"], s["values"], s["help"]] for s in row["settings"]],

@@ -2,9 +2,17 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+
+@runtime_checkable
+class Folds(Protocol):
+    """A layer that only training needs: ``folded()`` is a plain one that computes the same in eval mode."""
+
+    def folded(self) -> nn.Module: ...
 
 
 def replace(root: nn.Module, name: str, new: nn.Module) -> None:

@@ -19,11 +19,12 @@ def models() -> list[dict[str, Any]]:
 
 
 def methods() -> list[dict[str, Any]]:
-    """One row a method: ``name``, ``title``, ``summary`` and its ``settings``."""
+    """One row a method: ``name``, ``title``, ``grade``, ``summary`` and its ``settings``."""
     return [
         {
             "name": name,
             "title": method.title,
+            "grade": method.grade,
             "summary": (inspect.getdoc(method) or "").split("\n\n")[0].replace("\n", " ").replace("``", ""),
             "settings": [_setting(field, kind) for field, kind in _fields(method)],
         }

@@ -210,8 +210,6 @@ def _train(
     watchdog: Watchdog,
 ) -> Position:
     settings = TrainSettings(
-        lr=model.method.lr if request.lr is None else request.lr,
-        side_lr=model.method.side_lr if request.side_lr is None else request.side_lr,
         epochs=request.epochs,
         batch_size=request.batch_size,
         label_smoothing=request.label_smoothing,
@@ -219,9 +217,11 @@ def _train(
         workers=_workers(request),
         seed=request.seed,
     )
+    named = {"main": request.lr, "side": request.side_lr}
     task = ClassifyTask(
         model,
         model.groups,
+        {**model.rates, **{group: rate for group, rate in named.items() if rate is not None}},
         model.changing(),
         images.train,
         images.val,

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgewise.adapt import METHODS, Adapted, adapt, adapt_in_place
+from edgewise.adapt import Adapted, adapt, adapt_in_place, method_class
 from edgewise.backbones import FAMILIES, PREFIXES, Backbone, load
 from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors
 from edgewise.core.cache import cache_folder, cached_weights
-from edgewise.core.errors import EdgewiseError, UsageError, unknown
+from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.core.files import sha256_of
 from edgewise.core.preprocess import Preprocess
 from edgewise.lean import SMALL, Lean, make_lean, make_plain
@@ -53,11 +53,9 @@ def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None, le
             f"this backbone is {base.name} with {base.fingerprint}. An adapter works only on the very backbone "
             "it was trained on: name that file with --weights."
         )
-    method_class = METHODS.get(manifest["method"]["name"])
-    if method_class is None:
-        raise unknown("method", str(manifest["method"]["name"]), METHODS)
+    kind = method_class(str(manifest["method"]["name"]))
     try:
-        method = method_class(**manifest["method"]["fields"])
+        method = kind(**manifest["method"]["fields"])
     except TypeError as error:
         raise EdgewiseError(f"The artifact in {folder} has settings this version does not know ({error}).") from error
     preprocess = Preprocess.from_json(manifest["preprocess"])

@@ -12,8 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgewise.adapt import METHODS
-from edgewise.core.errors import unknown
+from edgewise.adapt import METHODS, method_class
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.settings import check, setting
 from edgewise.cost.dry import OBJECTS, on_meta
@@ -42,8 +41,7 @@ class PlanRequest:
     def __post_init__(self) -> None:
         check(self, "plan")
         for method in self.methods:
-            if method not in METHODS:
-                raise unknown("method", method, METHODS)
+            method_class(method)
 
 
 def plan(request: PlanRequest, budget: int, listener: Listener | None = None) -> dict[str, Any]:

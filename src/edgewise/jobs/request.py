@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgewise.adapt import METHODS, Method
-from edgewise.core.errors import unknown
+from edgewise.adapt import Method, method_class
 from edgewise.core.settings import check, setting, with_texts
 from edgewise.lean import SMALL, Lean
 
@@ -43,10 +42,7 @@ class FitRequest:
 
 def resolve_method(request: FitRequest) -> Method:
     """The method with its settings; raises `UsageError` for a name or value it does not know."""
-    kind = METHODS.get(request.method)
-    if kind is None:
-        raise unknown("method", request.method, METHODS)
-    method = with_texts(kind(), request.method_settings)
+    method = with_texts(method_class(request.method)(), request.method_settings)
     rates = {"lr": request.lr, "side_lr": request.side_lr}
     return dataclasses.replace(method, **{k: v for k, v in rates.items() if v is not None})  # type: ignore[type-var]
 

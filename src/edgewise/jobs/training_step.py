@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgewise.adapt import METHODS, Adapted, adapt_in_place
+from edgewise.adapt import Adapted, adapt_in_place, method_class
 from edgewise.backbones import load
-from edgewise.core.errors import unknown
 from edgewise.core.settings import check, setting, with_texts
 from edgewise.cost.dry import Timeline, Watch, on_meta, watched
 from edgewise.lean import Work, is_lean, kept_bytes, lean_named, make_lean, work_of
@@ -35,8 +34,7 @@ class StepRequest:
 
     def __post_init__(self) -> None:
         check(self, "profile")
-        if self.method not in METHODS:
-            raise unknown("method", self.method, METHODS)
+        method_class(self.method)
         lean_named(self.lean, self.frozen_bits)
 
 
@@ -45,7 +43,7 @@ class TrainingStep:
 
     def __init__(self, request: StepRequest) -> None:
         backbone = load(request.backbone, weights=request.weights, width=request.width, image_size=request.image_size)
-        method = with_texts(METHODS[request.method](), request.method_settings)
+        method = with_texts(method_class(request.method)(), request.method_settings)
         self.request = request
         self.model: Adapted = adapt_in_place(backbone, method, [str(number) for number in range(request.classes)])
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -72,7 +70,7 @@ class TrainingStep:
     def __call__(self) -> None:
         """The whole step; the rate is 0, so that every step is the same."""
         self.model.train()
-        with self.adam.during_backward({"main": 0.0, "side": 0.0}):
+        with self.adam.during_backward(dict.fromkeys(self.model.groups, 0.0)):
             self.loss().backward()
 
     def planned_to_keep(self) -> int:

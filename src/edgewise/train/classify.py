@@ -29,8 +29,6 @@ EVALUATION_BATCH = 32
 class TrainSettings:
     """How to train; the defaults are those of the command line."""
 
-    lr: float = setting(1e-3, "learning rate of the head", low=0)
-    side_lr: float = setting(1e-3, "learning rate of the method's own part", low=0)
     epochs: int = setting(10, "times every photo is seen", low=1, high=100_000)
     batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", low=0, high=0.99)
@@ -49,6 +47,7 @@ class ClassifyTask:
         self,
         model: nn.Module,
         groups: Mapping[str, Sequence[str]],
+        rates: Mapping[str, float],
         changing: Mapping[str, Tensor],
         train: Sequence[Sample],
         val: Sequence[Sample],
@@ -60,7 +59,7 @@ class ClassifyTask:
         parameters = dict(model.named_parameters())
         self.model, self.train, self.val = model, train, val
         self.preprocess, self.augment, self.settings = preprocess, augment, settings
-        self.rates = {"main": settings.lr, "side": settings.side_lr}
+        self.rates = rates
         self.adam = Adam({group: [(name, parameters[name]) for name in names] for group, names in groups.items()})
         self.changing = changing
         self.identity = {**identity, "photos": _digest_of(train, val)}
@@ -108,7 +107,7 @@ class ClassifyTask:
         return Scores(float(-truth.log().mean()), float(accuracy))
 
     def rate(self, progress: float) -> float:
-        return cosine(progress) * self.settings.lr
+        return cosine(progress) * self.rates["main"]
 
     def model_tensors(self) -> Mapping[str, Tensor]:
         return self.changing
