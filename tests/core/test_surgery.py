@@ -1,10 +1,12 @@
 """Swapping parts of a module, and proving what did not move."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from edgewise.core.surgery import digest, replace, train_only
+from edgewise.core.surgery import all_finite, digest, replace, train_only
 
 
 def network() -> nn.Module:
@@ -70,3 +72,11 @@ def test_digest_takes_every_type_and_scalars(dtype: torch.dtype) -> None:
 def test_digest_does_not_depend_on_the_order() -> None:
     a, b = torch.zeros(1), torch.ones(1)
     assert digest({"a": a, "b": b}) == digest({"b": b, "a": a}) != digest({"a": b, "b": a})
+
+
+@pytest.mark.parametrize(
+    ("values", "finite"),
+    [([1.0, -3e38], True), ([], True), ([0.0, math.inf], False), ([-math.inf], False), ([1.0, math.nan, 2.0], False)],
+)
+def test_all_finite(values, finite):
+    assert all_finite(torch.tensor(values)) is finite

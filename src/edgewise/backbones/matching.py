@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.core.errors import EdgewiseError
+from edgewise.core.surgery import all_finite
 
 SHOWN = 3
 
@@ -61,7 +62,7 @@ def put(network: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
             f"{len(integers)} tensors in {what} are {kind} where the network has floating-point numbers: "
             f"{_first(integers)}. Quantised weights have to be turned back into float32 first."
         )
-    if broken := [n for n, t in given.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]:
+    if broken := [n for n, t in given.items() if t.is_floating_point() and not all_finite(t)]:
         raise EdgewiseError(
             f"{len(broken)} tensors in {what} hold NaN or infinite values: {_first(broken)}. "
             "The file is damaged, or the training that made it went wrong."

@@ -60,18 +60,8 @@ def blocks_of(network: nn.Module, size: int) -> tuple[Block, ...]:
 
     _run(network, size, note, images=_fewest(network, size))
     repeated = {kind for kind, number in Counter(type(m) for m in network.modules()).items() if number > 1}
-
-    def outermost(prefix: str, parent: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        for child_name, child in parent.named_children():
-            name = f"{prefix}{child_name}"
-            whole = type(child) in repeated and type(child) not in CONTAINERS and child in calls
-            if whole or next(child.children(), None) is None:
-                yield name, child
-            else:
-                yield from outermost(f"{name}.", child)
-
     found: dict[int, Block] = {}
-    for name, module in outermost("", network):
+    for name, module in _outermost("", network, lambda child: type(child) in repeated and child in calls):
         match calls.get(module):
             case [(order, given, returned)]:
                 found[order] = Block(name, given, returned, _kernel(module))
@@ -82,6 +72,17 @@ def blocks_of(network: nn.Module, size: int) -> tuple[Block, ...]:
             "write the network's steps as modules, each called once."
         )
     return tuple(found[order] for order in sorted(found))
+
+
+def _outermost(prefix: str, parent: nn.Module, whole: Callable[[nn.Module], bool]) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules below ``parent``: leaves, and what is ``whole`` and no container."""
+    # not inside `blocks_of`: a function that knows itself keeps all it knows, until a collector comes
+    for child_name, child in parent.named_children():
+        name = f"{prefix}{child_name}"
+        if (whole(child) and type(child) not in CONTAINERS) or next(child.children(), None) is None:
+            yield name, child
+        else:
+            yield from _outermost(f"{name}.", child, whole)
 
 
 def connectors(blocks: Sequence[Block]) -> tuple[Block, ...]:

@@ -68,8 +68,7 @@ def cost(model: nn.Module, batch: tuple[int, int, int, int], repeats: int = 3) -
             kept = counter.total
             loss.backward()
             times.append(time.perf_counter() - began)
-            del logits, loss  # with the gradients, a step's worth of memory that the next one would find taken
-            model.zero_grad(set_to_none=True)
+            del logits, loss  # a step's worth of memory that the next one would find taken
         return Cost(
             published_mb=round(published(model, batch).total / 1e6, 2),
             trainable_params=sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -77,6 +76,10 @@ def cost(model: nn.Module, batch: tuple[int, int, int, int], repeats: int = 3) -
             step_ms=round(1e3 * statistics.median(times), 2),
             macs_forward=macs_forward(model, batch[1:]),
         )
+
+
+def _drop(parameter: Tensor) -> None:
+    parameter.grad = None
 
 
 def _grey(model: nn.Module, batch: tuple[int, int, int, int]) -> Tensor:
@@ -90,10 +93,14 @@ def _grey(model: nn.Module, batch: tuple[int, int, int, int]) -> Tensor:
 def _untouched(model: nn.Module) -> Iterator[None]:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     gradients = {name: p.grad for name, p in model.named_parameters()}
+    # as in training, where the optimizer takes each gradient as soon as it is complete
+    handles = [p.register_post_accumulate_grad_hook(_drop) for p in model.parameters() if p.requires_grad]
     with torch.random.fork_rng(devices=[]):
         try:
             yield
         finally:
+            for handle in handles:
+                handle.remove()
             for name, buffer in model.named_buffers():
                 buffer.copy_(buffers[name])
             for name, p in model.named_parameters():

@@ -44,6 +44,7 @@ MobileNetV3's shortcuts, which the code overlooks, count; so does the zero paddi
 SAME adds to an input; a bit is rounded up to a byte.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from edgewise.cost.shapes import on_fewest_images
 
 FLOAT = 4  # bytes
 # Functions and tensor methods by name.  Layers with a weight: its place among the arguments.
@@ -88,9 +91,9 @@ def published(model: nn.Module, batch: tuple[int, int, int, int], frozen_bits: i
     """The papers' memory of training ``model`` on images of shape ``batch`` (N, 3, H, W).
 
     What trains is read from ``requires_grad``; the head is the last convolution or linear that
-    runs.  One image is run, and the model comes back as it was.
+    runs.  The model comes back as it was.
     """
-    trace = _run(model, batch[1:])
+    trace = on_fewest_images(lambda images: _run(model, (images, *batch[1:])))
     parameters = list(model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     frozen = sum(p.numel() for p in parameters) - trained
@@ -126,7 +129,7 @@ class _Block:
     def __init__(self, module: nn.Module, args: Sequence[Any], first: int) -> None:
         self.module = module
         self.straight = [arg for arg in args if isinstance(arg, Tensor)][:1]
-        self.bytes = FLOAT * sum(tensor.numel() for tensor in self.straight)
+        self.bytes = FLOAT * sum(_elements(tensor) for tensor in self.straight)
         self.first = self.joined = first
 
     def leads_to(self, tensors: Sequence[Tensor]) -> bool:
@@ -163,16 +166,16 @@ class _Trace(TorchFunctionMode):
             weight = args[WEIGHTED[name]] if len(args) > WEIGHTED[name] else kwargs.get("weight")
             self._weighted(name, given, weight, output)
         elif name in ACTIVATIONS:
-            size = given[0].numel()
+            size = _elements(given[0])
             self.layers.append(_Layer(FLOAT * size, for_input=_bytes(ACTIVATIONS[name] * size)))
         self._follow(name, given, output, in_place=output is given[0] and output._version != version)
         return output
 
     def _weighted(self, name: str, given: Sequence[Tensor], weight: Tensor | None, output: Tensor) -> None:
-        size = transient = FLOAT * given[0].numel()
+        size = transient = FLOAT * _elements(given[0])
         if name not in NORMS and weight is not None:
             groups = given[0].shape[1 - weight.ndim] // weight.shape[1] if name in CONVOLUTIONS else 1
-            transient += FLOAT * output.numel() // groups
+            transient += FLOAT * _elements(output) // groups
             # A weight that is computed, as a standardised one, belongs to the module that computes it.
             owner = self._open[-1].module if self._open and not isinstance(weight, nn.Parameter) else None
             self.head = {id(p) for p in (given[1:] if owner is None else owner.parameters(recurse=False))}
@@ -192,8 +195,8 @@ class _Trace(TorchFunctionMode):
                 block.straight.append(output)
 
 
-def _run(model: nn.Module, image: tuple[int, int, int]) -> _Trace:
-    """The trace of one black image (3, H, W) through the model's plain layers.
+def _run(model: nn.Module, batch: tuple[int, int, int, int]) -> _Trace:
+    """The trace of black images, ``batch`` (N, 3, H, W), through the model's plain layers.
 
     A ``forward`` that stands in a module's own place (a lean one) is set aside meanwhile.
     Afterwards hooks, modes and those are as they were.
@@ -208,7 +211,7 @@ def _run(model: nn.Module, image: tuple[int, int, int]) -> _Trace:
     try:
         model.eval()
         with torch.enable_grad(), trace:
-            model(torch.zeros(1, *image, dtype=like.dtype, device=like.device))
+            model(torch.zeros(batch, dtype=like.dtype, device=like.device))
     finally:
         for handle in handles:
             handle.remove()
@@ -217,6 +220,11 @@ def _run(model: nn.Module, image: tuple[int, int, int]) -> _Trace:
         for module, training in zip(modules, modes, strict=True):
             module.training = training
     return trace
+
+
+def _elements(tensor: Tensor) -> int:
+    """Of one image: a batch of none has its shape too, a parameter has it alone."""
+    return math.prod(tensor.shape[1:]) if tensor.ndim and len(tensor) == 0 else tensor.numel()
 
 
 def _bytes(bits: int) -> int:

@@ -21,6 +21,7 @@ from torch.fx import Graph, Node
 
 from edgewise.backbones.blocks import SameConv2d
 from edgewise.core.errors import EdgewiseError
+from edgewise.core.surgery import all_finite
 from edgewise.layers.int8_weight import hold_float, hold_int8, int8_layers
 from edgewise.ops.quantised import dequantised, quantised
 
@@ -35,7 +36,7 @@ def hold_frozen_int8(model: nn.Module, graph: Graph, images: Iterable[Tensor] = 
     """
     layers = _candidates(model, graph)
     for name, layer in layers.items():
-        if not bool(layer.weight.isfinite().all()):
+        if not all_finite(layer.weight):
             raise EdgewiseError(
                 f"The weight of {name} is not finite, so it cannot be held in 8 bits. Load other weights."
             )
