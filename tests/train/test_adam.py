@@ -1,8 +1,10 @@
 """Our Adam against torch's, step for step."""
 
+import pytest
 import torch
 from torch import nn
 
+from edgewise.core.errors import EdgewiseError
 from edgewise.train.adam import Adam
 
 
@@ -56,3 +58,17 @@ def test_state_moves_to_another_instance():
         return p.detach(), adam
 
     assert torch.equal(trained(5, 0)[0], trained(2, 3)[0])
+
+
+def test_an_update_inside_the_backward_pass_is_refused_among_processes():
+    layer = nn.Linear(2, 1)
+    adam = Adam({"main": list(layer.named_parameters())})
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(EdgewiseError, match=r"call Adam\.step after it"), adam.during_backward({"main": 0.1}):
+            pass
+    finally:
+        torch.distributed.destroy_process_group()
+    with adam.during_backward({"main": 0.1}):
+        layer(torch.ones(1, 2)).sum().backward()
+    assert adam.steps == 1

@@ -13,6 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from edgewise.core.errors import EdgewiseError
+
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
 
@@ -37,8 +39,15 @@ class Adam:
         """Inside, one ``backward()`` updates each parameter as soon as its gradient is complete, and drops it.
 
         Same result as `step` after it, but the gradients never exist all at once.  Not for
-        gradients that are looked at together first (clipping, averaging over processes).
+        gradients that are looked at together first (clipping, correction, averaging over processes).
+
+        Raises `EdgewiseError` in one of several processes that train together.
         """
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            raise EdgewiseError(
+                "This process belongs to a group that averages gradients before a step, so a parameter cannot be "
+                "updated while the backward pass still runs: call Adam.step after it."
+            )
         self.steps += 1
         handles = [
             parameter.register_post_accumulate_grad_hook(partial(self._update, name, rates[group]))
