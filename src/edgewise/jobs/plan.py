@@ -146,8 +146,8 @@ def _row(
     with on_meta(step.model):
         step.prepare("meta")
         same = (option.method, option.lean.frozen_bits, arrangement(step.model.train(), step.images))
-    if same not in known:
-        known[same] = _predicted(step)
+        if same not in known:
+            known[same] = _predicted(step)
     return {"method": option.method, "lean": dataclasses.asdict(option.lean), **known[same]}
 
 

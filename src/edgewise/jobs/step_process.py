@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from edgewise.core.startup import SETTINGS
-from edgewise.cost.dry import OBJECTS
+from edgewise.cost.dry import OBJECTS, on_meta
 from edgewise.cost.heap import VARIABLE, heap, preload, why_not
 from edgewise.cost.kept import KeptBytes
 from edgewise.cost.macs import macs_forward
@@ -47,10 +47,12 @@ def predict(request: StepRequest) -> dict[str, Any]:
     step = TrainingStep(request)
     paper = published(step.model, step.shape)
     macs = macs_forward(step.model, step.shape[1:])
-    timeline, work = dry_run(step)
+    with on_meta(step.model):
+        timeline, work = dry_run(step)
     if not is_lean(step.model):  # the same arithmetic, which only the lean pass declares
         make_lean(step.model, Lean(chunk=0, recompute=False))
-        work = dry_run(step)[1]
+        with on_meta(step.model):
+            work = dry_run(step)[1]
     name, kinds = timeline.fullest
     return {
         **step.describe(),

@@ -11,7 +11,7 @@ from torch import Tensor
 from edgewise.adapt import Adapted, adapt_in_place, method_class
 from edgewise.backbones import load
 from edgewise.core.settings import check, setting, with_texts
-from edgewise.cost.dry import Timeline, Watch, on_meta, watched
+from edgewise.cost.dry import Timeline, Watch, watched
 from edgewise.lean import Work, is_lean, kept_bytes, lean_named, make_lean, work_of
 from edgewise.train.adam import Adam
 
@@ -86,17 +86,16 @@ class TrainingStep:
 def dry_run(step: TrainingStep) -> tuple[Timeline, Work]:
     """Memory over the course of ``step``, and its arithmetic, without running it.
 
-    The model comes back as it was.  The arithmetic is that of the lean pass (all zero for stock
-    autograd, which plans nothing).
+    To be called within `edgewise.cost.dry.on_meta` of its model.  The arithmetic is that of the lean pass
+    (all zero for stock autograd, which plans nothing).
     """
-    with on_meta(step.model):
-        step.prepare("meta")
-        step()  # plans are made in the first step
-        watch = Watch()
-        watch.own("weights", [*step.model.parameters(), *step.model.buffers()])
-        watch.own("optimizer", step.adam.tensors().values())
-        watch.own("input", [step.images, step.labels])
-        timeline = watched(watch, step)
-        forward: Any = step.model.forward
-        work = work_of(forward.steps(step.images).steps, len(step.images)) if is_lean(step.model) else Work()
+    step.prepare("meta")
+    step.planned_to_keep()  # plans are made before: their shapes are no memory of the step
+    watch = Watch()
+    watch.own("weights", [*step.model.parameters(), *step.model.buffers()])
+    watch.own("optimizer", step.adam.tensors().values())
+    watch.own("input", [step.images, step.labels])
+    timeline = watched(watch, step)
+    forward: Any = step.model.forward
+    work = work_of(forward.steps(step.images).steps, len(step.images)) if is_lean(step.model) else Work()
     return timeline, work
