@@ -88,7 +88,7 @@ def defaults_table(result: dict[str, Any]) -> str:
         "| round | method | head lr | other lr | crop | settings | seeds | mean validation accuracy % |",
         "| --- | --- | --: | --: | --: | --- | --: | --: |",
     ]
-    for name in ("rates", "wirings", "crops", "rate of last"):
+    for name in ("rates", "wirings", "crops", "rate of last", "rates of full"):
         for arm in result[name]:
             chosen = {"width": arm["width"], **arm.get("settings", {})}
             settings = ", ".join(f"{k}={v}" for k, v in chosen.items())

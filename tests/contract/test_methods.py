@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from edgewise.adapt import METHODS, adapt
 from edgewise.backbones import FAMILIES, load
+from edgewise.core.errors import UsageError
 from edgewise.core.surgery import digest
 
 CLASSES = ("a", "b", "c")
@@ -19,13 +20,29 @@ WIDTHS = {
     "mobilenet_v1": 0.25, "mobilenet_v2": 0.35, "mobilenet_v3_small": 0.35, "mobilenet_v3_large": 0.35,
     "proxylessnas_mobile": 0.35,
 }  # fmt: skip
-EXPECTED_METHODS = {"full", "last", "bn", "bias", "repnet"}
+EXPECTED_METHODS = {
+    "full",
+    "last",
+    "bn",
+    "bias",
+    "blocks",
+    "mobiletl",
+    "repnet",
+    "tinytl",
+    "mask",
+    "repnet+mask",
+    "input",
+    "mobiletl+lite",
+}
 EXPECTED_FAMILIES = {
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "proxylessnas_mobile", "mcunet",
     "pocket", "resnet18", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56",
 }  # fmt: skip
 HEAVY = {"resnet32", "resnet44", "resnet56", "resnet50"}
 """The same code at other depths, and 25 million weights: built elsewhere, stepped in the slow suite."""
+
+REFUSED = {(method, "mobilenet_v1") for method in ("mobiletl", "mobiletl+lite", "tinytl")}
+"""MobileNetV1 has no residual blocks."""
 
 
 def test_members_found():
@@ -59,7 +76,14 @@ CASES = [
     pytest.param(method, family, marks=[pytest.mark.slow] if family in HEAVY else [], id=f"{method}-{family}")
     for method in sorted(EXPECTED_METHODS)
     for family in sorted(EXPECTED_FAMILIES)
+    if (method, family) not in REFUSED
 ]
+
+
+@pytest.mark.parametrize(("method", "family"), sorted(REFUSED))
+def test_what_does_not_fit_is_refused_with_what_would(method, family, backbones):
+    with pytest.raises(UsageError, match="Methods that fit: blocks, repnet, bias"):
+        adapt(backbone(backbones, family), METHODS[method](), CLASSES)
 
 
 def images(family, n=4):
@@ -102,8 +126,10 @@ def test_a_step_moves_the_declared_tensors_and_nothing_else(method, family, back
     assert moved <= declared
     assert set(model.trainable()) <= moved, "every trained parameter really trains"
     assert digest(base.module.state_dict()) == untouched
-    if method != "full":
-        assert not any("running_" in name for name in moved if name.startswith("network."))
+    awake = tuple(f"network.{name}." if name else "network." for name in model.awake)
+    moved_statistics = {name for name in moved if "running_" in name and name.startswith("network.")}
+    assert all(name.startswith(awake) for name in moved_statistics)
+    assert bool(moved_statistics) == (method in {"full", "blocks", "mobiletl", "mobiletl+lite"})
 
 
 @pytest.mark.parametrize(("method", "family"), CASES)

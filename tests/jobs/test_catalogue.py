@@ -24,7 +24,24 @@ def test_every_backbone_is_listed() -> None:
 
 def test_every_method_and_setting_is_listed() -> None:
     rows = {row["name"]: row for row in methods()}
-    assert set(rows) == set(METHODS) == {"full", "last", "bn", "bias", "repnet"}
+    assert (
+        set(rows)
+        == set(METHODS)
+        == {
+            "full",
+            "last",
+            "bn",
+            "bias",
+            "blocks",
+            "mobiletl",
+            "repnet",
+            "tinytl",
+            "mask",
+            "repnet+mask",
+            "input",
+            "mobiletl+lite",
+        }
+    )
     for name, method in METHODS.items():
         assert [s["name"] for s in rows[name]["settings"]] == [field.name for field in dataclasses.fields(method)]
         assert rows[name]["summary"].endswith(".")

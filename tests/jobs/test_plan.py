@@ -133,3 +133,14 @@ def test_what_only_the_other_process_knows() -> None:
         predictions(PlanRequest("pockt"), ENORMOUS)
     assert type(caught.value) is UsageError
     assert str(caught.value).startswith("There is no backbone 'pockt'. Did you mean 'pocket'?")
+
+
+def test_unasked_methods_are_those_that_fit_the_network_and_are_more_than_a_comparison() -> None:
+    """With nearly no budget only the smallest of every method is predicted: two widths of a weight, twice."""
+    found = predictions(PlanRequest("mobilenet_v1", 0.25, classes=4, image_size=32), budget=1)
+    methods = {p.option.method for p in found}
+    assert {"repnet", "bias", "last"} <= methods
+    assert not methods & {name for name, kind in METHODS.items() if kind.grade == "for comparison"}
+    assert "mobiletl" not in methods, "it needs residual blocks"
+    with pytest.raises(UsageError, match="Methods that fit: blocks"):
+        predictions(PlanRequest("mobilenet_v1", 0.25, ("mobiletl",), classes=4, image_size=32), budget=1)

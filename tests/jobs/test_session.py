@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import edgewise as ew
+from edgewise.adapt import TinyTL
 from edgewise.core.errors import EdgewiseError, UsageError
 
 
@@ -64,3 +65,17 @@ def test_other_classes_and_unknown_settings_are_refused(photos, tmp_path):
         ew.fit(model, photos, out=tmp_path / "run", epochs=1)
     with pytest.raises(UsageError, match="epoch"):
         ew.fit(model, photos, out=tmp_path / "other", epoch=1)
+
+
+def test_an_adapter_opens_without_the_file_that_training_started_from(photos, tmp_path):
+    def trained(name, **settings):
+        model = ew.adapt(ew.load("pocket"), TinyTL(**settings), ["square", "stripe"])
+        return ew.fit(model, photos, out=tmp_path / name, epochs=1, workers=0)
+
+    trained("first")
+    start = (tmp_path / "first" / "artifact" / "adapter.safetensors").rename(tmp_path / "start.safetensors")
+    second = trained("second", lite_weights=str(start))
+    start.unlink()
+    photo = photos / "test" / "square" / "000.jpg"
+    assert ew.open(tmp_path / "second").predict(photo) == second.predict(photo)
+    assert second.record["config"]["settings"]["lite_weights"] == str(start)

@@ -71,9 +71,13 @@ def _cut_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
 
 
+REFUSED = {("mobilenet_v1", method) for method in ("mobiletl", "mobiletl+lite", "tinytl")}
+"""They need residual blocks; see tests/contract."""
+CASES = [(family, method) for family in sorted(SIZES) for method in sorted(METHODS) if (family, method) not in REFUSED]
+
+
 @pytest.mark.parametrize("chunk", [1, 2])
-@pytest.mark.parametrize("method", sorted(METHODS))
-@pytest.mark.parametrize("family", sorted(SIZES))
+@pytest.mark.parametrize(("family", "method"), CASES)
 def test_gradients_agree_to_noise_with_float64(family: str, method: str, chunk: int) -> None:
     model, images = adapted(family, method), images_for(family)
     exact = step(copy.deepcopy(model).double(), images.double())

@@ -30,6 +30,7 @@ from edgewise.ops import (
     Program,
     Shape,
     Shift,
+    Signed,
 )
 
 Needs = tuple[bool, ...]
@@ -50,6 +51,9 @@ def twin(op: Op, operands: Sequence[Tensor]) -> Tensor:
             return F.linear(x, *operands[1:])
         case Clamp(low, high):
             return _clamped(x, low, high)
+        case Signed(function):
+            passing = torch.where(x >= 0, x, torch.zeros((), dtype=x.dtype, device=x.device))
+            return passing + (function(x) - passing).detach()
         case Affine(low, high):
             mean, scale, shift = (_wide(t, x) for t in operands[1:])
             return _clamped((x - mean) * scale + shift, low, high)
@@ -215,6 +219,14 @@ SMOOTH: dict[str, tuple[Callable[..., Tensor], tuple[Shape, ...]]] = {
     "two functions": (lambda x: torch.tanh(x[:, :, ::2]) * 2, ((7, 5, 3),)),
 }
 
+SIGNED: dict[str, Callable[[Tensor], Tensor]] = {
+    "ReLU": F.relu,
+    "ReLU6": F.relu6,
+    "hard-swish": F.hardswish,
+    "hard-sigmoid": F.hardsigmoid,
+    "SiLU": F.silu,
+}
+
 
 def _conv_cases() -> Iterable[Case]:
     for (name, (geometry, x, weight)), bounds in zip(GEOMETRIES.items(), list(BOUNDS) * 5, strict=False):
@@ -244,6 +256,9 @@ def _other_cases() -> Iterable[Case]:
     yield Case("Linear", Linear(), ((5,), (3, 5), (3,)), 1, lambda n: ((0,) if n[1] else (), False), (0, 1, 2))
     for name, bounds in list(BOUNDS.items())[1:]:
         yield Case(f"Clamp {name}", Clamp(*bounds), ((7, 5, 3),), 1, lambda n: ((), True), (0,))
+    for name, function in SIGNED.items():
+        yield Case(f"Signed {name}", Signed(function), ((7, 5, 3),), 1, lambda n: ((), True), (0,))
+    yield Case("Signed ReLU of a vector", Signed(F.relu), ((13,),), 1, lambda n: ((), True), (0,))
     yield Case("Clamp of a vector", Clamp(), ((13,),), 1, lambda n: ((), True), (0,))
     for name, shape in {"Affine": (7, 5, 3), "Affine of a vector": (6,)}.items():
         vectors = [(shape[-1],)] * 3

@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from op_cases import CASES, Case, Needs, twin
 from straight_lines import Builder, Line, programs
-from torch import Tensor
+from torch import Tensor, nn
 
 import edgewise
 from edgewise.cost.kept import KeptBytes
+from edgewise.layers.masked_conv import STEPS, masked
+from edgewise.layers.signed_activation import SignedActivation
 from edgewise.layers.weight_standardised import standardised
 from edgewise.ops import (
     Add,
@@ -232,7 +234,7 @@ def test_every_autograd_function_is_looked_at() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Function") for base in node.bases)
     }
-    assert found == {"_Run", "BatchStatistics", "_Standardise"}
+    assert found == {"_Run", "BatchStatistics", "_Standardise", "_SignedGradient", "_Masked"}
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
@@ -244,8 +246,13 @@ def test_no_tensor_hides_on_a_context(chunk: int) -> None:
     mean, variance = BatchStatistics.apply(x * 2)  # type: ignore[no-untyped-call]
     (y,) = run(Plan(program, chunk), [x * mean.view(-1, 1, 1) + variance.view(-1, 1, 1), *shared])
     weight = standardised(torch.randn(2, 3, 3, 3, requires_grad=True))
-    nodes = [*contexts(y), *contexts(weight)]
-    kinds = {"_RunBackward", "BatchStatisticsBackward", "_StandardiseBackward"}
+    signed = SignedActivation(nn.ReLU6())(torch.randn(2, 3, requires_grad=True))
+    scores = torch.rand(2, 3, 1, 1, requires_grad=True)
+    left = masked(torch.randn(2, 3, 3, 3), scores, STEPS["kernel"])
+    nodes = [*contexts(y), *contexts(weight), *contexts(signed), *contexts(left)]
+    kinds = {
+        "_RunBackward", "BatchStatisticsBackward", "_StandardiseBackward", "_SignedGradientBackward", "_MaskedBackward",
+    }  # fmt: skip
     assert {type(node).__name__ for node in nodes} == kinds
     assert [place for node in nodes for place in hidden(vars(node))] == []
     assert all(node.saved_tensors for node in nodes)

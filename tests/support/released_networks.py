@@ -47,17 +47,6 @@ def every_linear_trains(model: Adapted) -> Adapted:
     return model
 
 
-class Reprogrammed(nn.Module):
-    """Adversarial reprogramming: ``tanh`` of a trained image is added to every image."""
-
-    def __init__(self, network: nn.Module, pattern: nn.Parameter) -> None:
-        super().__init__()
-        self.network, self.pattern = network, pattern
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(images + self.pattern.tanh())
-
-
 class LiteResidual(nn.Module):
     """A block's main branch, and TinyTL's lite residual beside it (Cai et al., 2020, Section 3.3)."""
 

@@ -5,7 +5,7 @@ with its new head already in place, and answers with `Parts`: which parameters t
 learning rate, which modules leave eval mode, and what it added.  It never sees the data, the
 training loop, or how the backward pass is stored.
 
-Adding a method: one file with one dataclass, one line in ``edgewise/adapt/__init__.py``.
+Adding a method: one file with one dataclass, one line in ``edgewise/adapt/registry.py``.
 """
 
 import copy
@@ -202,3 +202,7 @@ class Adapted(nn.Module):
         total = sum(p.numel() for p in self.parameters())
         trained = sum(p.numel() for p in self.trainable().values())
         return {"trainable_params": trained, "total_params": total}
+
+    def backbone_bytes(self) -> int:
+        """Of the network's state with its new head, without what the method put in."""
+        return sum(t.numel() * t.element_size() for name, t in self.state_dict().items() if name in self._original)

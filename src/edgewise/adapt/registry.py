@@ -2,13 +2,52 @@
 
 from edgewise.adapt.base import Method
 from edgewise.adapt.bias import Bias
+from edgewise.adapt.blocks import Blocks
 from edgewise.adapt.bn import BatchNorm
+from edgewise.adapt.combine import combined
 from edgewise.adapt.full import Full
+from edgewise.adapt.input import Input
 from edgewise.adapt.last import LastLayer
+from edgewise.adapt.lite import LitePatches
+from edgewise.adapt.mask import Mask
+from edgewise.adapt.mobiletl import MobileTL
 from edgewise.adapt.repnet import RepNet
+from edgewise.adapt.tinytl import TinyTL
 from edgewise.core.errors import UsageError, unknown
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (Full, LastLayer, BatchNorm, Bias, RepNet)}
+RepNetMask = combined(
+    "repnet+mask",
+    RepNet,
+    Mask,
+    "Rep-Net, and a learned mask that leaves kernels out of the backbone's blocks where it connects.",
+    "special use",
+)
+
+MobileTLLite = combined(
+    "mobiletl+lite",
+    MobileTL,
+    LitePatches,
+    "MobileTL, and a small branch of TinyTL's beside each block that trains.",
+    "for comparison",
+)
+
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (
+        Full,
+        LastLayer,
+        BatchNorm,
+        Bias,
+        Blocks,
+        MobileTL,
+        RepNet,
+        TinyTL,
+        Mask,
+        RepNetMask,
+        Input,
+        MobileTLLite,
+    )
+}
 
 
 def method_class(name: str) -> type[Method]:
@@ -37,6 +76,8 @@ def _reason(parts: list[str]) -> str:
         return "every method trains the last layer already"
     if sorted(parts) == ["bias", "repnet"]:
         return "Rep-Net trains the biases too with --method repnet --set train_bias=true"
+    if sorted(parts) == ["bias", "tinytl"]:
+        return "TinyTL trains the biases already"
     return "no paper combines these, and nobody has measured what they would be worth together"
 
 

@@ -20,7 +20,8 @@ def plan(
     backbone: Annotated[str, typer.Option(metavar="NAME", help="See edgewise models.")] = "mobilenet_v2",
     width: Annotated[float | None, typer.Option(help="Width multiplier of the backbone.")] = None,
     method: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this method; repeatable. By default all.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="This method; repeatable. By default all but those for comparison."),
     ] = None,
     set_: Annotated[
         list[str] | None,

@@ -22,9 +22,20 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[str | int] | None = None,
+    start: bool = False,
 ) -> Any:
-    """A dataclass field with its help and its range (both ends included)."""
-    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+    """A dataclass field with its help and its range (both ends included).
+
+    ``start``: it says what training starts from, so what was trained can be opened without it.
+    """
+    rules = {"help": help, "low": low, "high": high, "choices": choices, "start": start}
+    return dataclasses.field(default=default, metadata=rules)
+
+
+def without_start(settings: Settings) -> Settings:
+    """A copy whose ``start`` fields have their defaults."""
+    fields = (field for field in dataclasses.fields(settings) if field.metadata.get("start"))  # type: ignore[arg-type]
+    return dataclasses.replace(settings, **{field.name: field.default for field in fields})  # type: ignore[type-var]
 
 
 def check(settings: Any, what: str = "") -> None:

@@ -159,7 +159,7 @@ def train_and_save(
         "metrics": metrics,
         "lean": rounding.to_json(),
         "cost": cost(model, (request.batch_size, 3, size, size)).to_json(),
-        "sizes": {**sizes, "artifact_bytes": adapter["bytes"], "backbone_bytes": _bytes_of(model)},
+        "sizes": {**sizes, "artifact_bytes": adapter["bytes"], "backbone_bytes": model.backbone_bytes()},
         "history": place.history,
         "notes": notes,
         "mistakes": scored.mistakes,
@@ -273,7 +273,3 @@ def _data_notes(images: ImageSet, balance: bool) -> list[str]:
     if not images.val:
         notes.append("There is no validation set, so the last epoch is kept.")
     return notes
-
-
-def _bytes_of(model: Adapted) -> int:
-    return sum(t.numel() * t.element_size() for t in model.network.state_dict().values())

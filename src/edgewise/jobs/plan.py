@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgewise.adapt import METHODS, method_class
+from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.settings import check, setting
 from edgewise.cost.dry import OBJECTS, on_meta
@@ -27,7 +28,7 @@ from edgewise.plan import parse_budget as parse_budget
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What is to be trained; ``methods`` empty: all of them."""
+    """What is to be trained; ``methods`` empty: all that fit the backbone and are not only for comparison."""
 
     backbone: str = "mobilenet_v2"
     width: float | None = None
@@ -101,51 +102,56 @@ def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     forget_code()
     budget = asked.pop("budget")
     request = PlanRequest(**asked)
-    every = list(options(request.methods or tuple(METHODS), request.batch_size))
+    methods = request.methods or tuple(name for name, kind in METHODS.items() if kind.grade != "for comparison")
+    each = len(list(options(methods[:1], request.batch_size)))
     rows: list[dict[str, Any]] = []
-    too_large: set[Option] = set()
-    steps: dict[str, TrainingStep] = {}
-    known: dict[Hashable, dict[str, Any]] = {}
-    for number, option in enumerate(every, 1):
-        report(number, len(every))
-        if needs_at_least(option, request.batch_size) in too_large:
-            too_large.add(option)
+    refused: UsageError | None = None
+    for number, method in enumerate(methods):
+        gc.collect()
+        try:
+            step = _step(request, method)
+        except UsageError as error:
+            if request.methods:
+                raise
+            refused = error  # nobody asked for this one, and the network cannot take it
             continue
-        row = _row(request, option, steps, known)
-        rows.append(row)
-        if row["peak"] > budget:
-            too_large.add(option)
+        too_large: set[Option] = set()
+        known: dict[Hashable, dict[str, Any]] = {}
+        for place, option in enumerate(options((method,), request.batch_size), 1):
+            report(number * each + place, len(methods) * each)
+            if needs_at_least(option, request.batch_size) in too_large:
+                too_large.add(option)
+                continue
+            rows.append(_row(step, option, known))
+            if rows[-1]["peak"] > budget:
+                too_large.add(option)
+        del step
+    if refused is not None and not rows:
+        raise refused
     return {"rows": rows}
 
 
-def _row(
-    request: PlanRequest, option: Option, steps: dict[str, TrainingStep], known: dict[Hashable, dict[str, Any]]
-) -> dict[str, Any]:
-    """The prediction of one option.
-
-    ``steps`` holds the one network in work, ``known`` the predictions so far: many options come to the
-    same arrangement, above all those of small networks.
-    """
-    if option.method not in steps:
-        steps.clear()
-        gc.collect()
-        steps[option.method] = TrainingStep(
-            StepRequest(
-                request.backbone,
-                request.width,
-                option.method,
-                request.method_settings,
-                request.classes,
-                request.image_size,
-                request.batch_size,
-                weights=request.weights,
-            )
+def _step(request: PlanRequest, method: str) -> TrainingStep:
+    return TrainingStep(
+        StepRequest(
+            request.backbone,
+            request.width,
+            method,
+            request.method_settings,
+            request.classes,
+            request.image_size,
+            request.batch_size,
+            weights=request.weights,
         )
-    step = steps[option.method]
+    )
+
+
+def _row(step: TrainingStep, option: Option, known: dict[Hashable, dict[str, Any]]) -> dict[str, Any]:
+    """The prediction of one option; ``known`` are those so far, since many come to the same arrangement."""
     make_lean(step.model, option.lean)
     with on_meta(step.model):
         step.prepare("meta")
-        same = (option.method, option.lean.frozen_bits, arrangement(step.model.train(), step.images))
+        same = (option.lean.frozen_bits, arrangement(step.model.train(), step.images))
         if same not in known:
             known[same] = _predicted(step)
     return {"method": option.method, "lean": dataclasses.asdict(option.lean), **known[same]}

@@ -13,6 +13,7 @@ from edgewise.core.artifacts import read_manifest, read_tensors, write_manifest,
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_bytes
 from edgewise.core.runs import RunFolder
+from edgewise.core.settings import without_start
 from edgewise.core.surgery import digest
 from edgewise.data.images import open_image
 from edgewise.data.sets import ImageSet, Sample
@@ -86,7 +87,7 @@ def finish_artifact(
             "licence": source.licence if source else None,
             "source": source.source if source else None,
         },
-        "method": {"name": model.method.name, "fields": dataclasses.asdict(model.method)},  # type: ignore[call-overload]
+        "method": {"name": model.method.name, "fields": dataclasses.asdict(without_start(model.method))},  # type: ignore[call-overload]
         "classes": list(model.classes),
         "preprocess": model.backbone.input.to_json(),
         "lean": {"frozen_bits": record["lean"]["frozen_bits"]},

@@ -1,13 +1,13 @@
-"""Rep-Net's module: the small two-convolution block that writes into a backbone.
+"""The small two-convolution block that writes into a backbone: Rep-Net's module, TinyTL's lite residual.
 
 Average pool, K x K convolution (``groups``), norm, ReLU, 1 x 1 convolution, norm, bilinear resize
-to the size of the feature it is added to (Rep-Net, Section 3.2; TinyTL's lite residual has the
-same order).
+to the size of the feature it is added to (Rep-Net, Section 3.2; TinyTL, Section 3.3).
 """
 
 import math
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,8 +29,10 @@ def norm_layer(channels: int, kind: Norm) -> nn.Module:
 class SideModule(nn.Module):
     """Feature (N, inputs, H, W) and a target size to (N, outputs, *size).
 
-    ``pool`` is the side of the average pool; ``zero`` starts the last norm's scale at 0, so that
-    the output is exactly 0 until training moves it.
+    ``pool`` is the side of the average pool, ``stride`` that of the first convolution; ``zero``
+    starts the last norm's scale at 0, so that the output is exactly 0 until training moves it.
+    Without ``trains_last_shift`` the last norm's shift is a buffer, not a parameter: for a feature
+    whose own shift trains, which can say all that this one can.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class SideModule(nn.Module):
         norm: Norm = "batch",
         weight_standard: bool = True,
         zero: bool = True,
+        stride: int = 1,
+        trains_last_shift: bool = True,
     ) -> None:
         super().__init__()
         conv = StandardisedConv2d if weight_standard else nn.Conv2d
         self.squeeze = Squeeze(pool)
-        self.conv1 = conv(inputs, middle, kernel, padding=kernel // 2, groups=groups, bias=False)
+        self.conv1 = conv(inputs, middle, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm1 = norm_layer(middle, norm)
         self.conv2 = conv(middle, outputs, 1, bias=False)
         self.norm2 = norm_layer(outputs, norm)
@@ -58,6 +62,9 @@ class SideModule(nn.Module):
         if zero:
             for scale in (p for name, p in self.norm2.named_parameters() if name == "weight"):
                 nn.init.zeros_(scale)
+        if not trains_last_shift:
+            del self.norm2.bias
+            self.norm2.register_buffer("bias", torch.zeros(outputs))
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = F.relu(self.norm1(self.conv1(self.squeeze(x))), inplace=True)

@@ -14,10 +14,14 @@ from torch.fx import Node
 
 from edgewise.backbones.blocks import SameConv2d
 from edgewise.layers.int8_weight import weight_scale
+from edgewise.layers.masked_conv import MaskedConv2d
 from edgewise.layers.weight_standardised import StandardisedConv2d, standardised
 from edgewise.lean.lowered import Lowered, Shared, Source, Statistics, parameter
 from edgewise.lean.tables import CLAMPS, METHODS, function_op, layer_ops, limits_of
 from edgewise.ops import Affine, Conv, FrozenConv, Geometry, Shift
+
+# Convolutions that compute their weight at every step.
+COMPUTED = (StandardisedConv2d, MaskedConv2d)
 
 
 class Lowering:
@@ -67,7 +71,7 @@ class Lowering:
     def _convolution(self, node: Node, layer: nn.Conv2d) -> list[Lowered | Statistics] | None:
         if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
             return None
-        if type(layer) not in (nn.Conv2d, SameConv2d, StandardisedConv2d):
+        if type(layer) not in (nn.Conv2d, SameConv2d) and not isinstance(layer, COMPUTED):
             return None
         source = node.args[0]
         assert isinstance(source, Node)
@@ -76,7 +80,7 @@ class Lowering:
         norm = self._follower(node, nn.BatchNorm2d)
         # a norm without a scale of its own stays apart
         frozen_norm = norm if norm is not None and _fusable(self._norm_of(norm)) else None
-        plain = not weight.requires_grad and not isinstance(layer, StandardisedConv2d)
+        plain = not weight.requires_grad and not isinstance(layer, COMPUTED)
         scale_trains = frozen_norm is not None and self._norm_of(frozen_norm).weight.requires_grad
         if scale_trains and weight_scale(layer) is not None:
             frozen_norm = None  # it stays apart; only the fused convolution computes with 8 bits
@@ -99,10 +103,7 @@ class Lowering:
                     ),
                 )
             ]
-        made = (lambda _: standardised(weight)) if isinstance(layer, StandardisedConv2d) else (lambda _: weight)
-        ops: list[Lowered | Statistics] = [
-            Lowered(Conv(geometry), (source,), (Shared(made, tuple(weight.shape), weight.requires_grad),))
-        ]
+        ops: list[Lowered | Statistics] = [Lowered(Conv(geometry), (source,), (_weight_of(layer),))]
         if bias is not None:
             ops.append(Lowered(Shift(), (node,), (parameter(bias),)))
         return ops
@@ -185,6 +186,17 @@ def _geometry(layer: nn.Conv2d, x: torch.Size) -> Geometry:
     if isinstance(layer, SameConv2d):
         padding = layer.same_padding(x[-2], x[-1])
     return Geometry(tuple(layer.stride), padding, tuple(layer.dilation), layer.groups)  # type: ignore[arg-type]
+
+
+def _weight_of(layer: nn.Conv2d) -> Shared:
+    """The weight that the layer convolves with: its own, or what it makes of it."""
+    weight, shape = layer.weight, tuple(layer.weight.shape)
+    if isinstance(layer, StandardisedConv2d):
+        return Shared(lambda _: standardised(weight), shape, weight.requires_grad)
+    if isinstance(layer, MaskedConv2d):
+        masked = layer
+        return Shared(lambda _: masked.masked_weight(), shape, weight.requires_grad or layer.mask_scores.requires_grad)
+    return parameter(weight)
 
 
 def _scale_of(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> Source:

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.fx import Node
 
+from edgewise.layers.input_program import InputProgram
 from edgewise.layers.normalise import Normalise
 from edgewise.layers.resampling import Resize, Squeeze
-from edgewise.lean.lowered import Lowered, Statistics, parameter
+from edgewise.layers.signed_activation import SignedActivation
+from edgewise.lean.lowered import Lowered, Shared, Statistics, parameter
 from edgewise.ops import (
     Add,
     AveragePool,
@@ -26,6 +28,7 @@ from edgewise.ops import (
     Mapped,
     Multiply,
     Op,
+    Signed,
 )
 
 
@@ -122,6 +125,8 @@ def layer_ops(node: Node, layer: nn.Module, values: Mapping[Node, Any]) -> list[
     limits = limits_of(layer)
     if limits is not None:
         return [Lowered(Clamp(*limits), (source,))]
+    if isinstance(layer, SignedActivation):
+        return [Lowered(Signed(layer.function()), (source,))]
     if isinstance(layer, nn.Identity) or (isinstance(layer, (nn.Dropout, nn.Dropout2d)) and not layer.training):
         return []
     if isinstance(layer, nn.Linear) and layer.bias is not None and values[source].ndim == 2:
@@ -139,6 +144,11 @@ def layer_ops(node: Node, layer: nn.Module, values: Mapping[Node, Any]) -> list[
     if isinstance(layer, Squeeze):
         pool = min(layer.pool, *values[source].shape[-2:])
         return [Lowered(AveragePool(pool), (source,))] if pool > 1 else []
+    if isinstance(layer, InputProgram):
+        program = layer
+        pattern = Shared(lambda _: program.pattern(), tuple(layer.program.shape), layer.program.requires_grad)
+        # a sum: no gradient reads the images
+        return [Lowered(Mapped(torch.add, linear=True), (source,), (pattern,))]
     if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)):
         return [Lowered(GlobalPool(), (source,))]
     if isinstance(layer, Normalise) and values[source].is_floating_point():

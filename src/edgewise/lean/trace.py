@@ -13,12 +13,15 @@ from torch import nn
 from torch.fx import Graph, Node, Tracer
 
 from edgewise.backbones.blocks import SameConv2d
+from edgewise.layers.input_program import InputProgram
+from edgewise.layers.masked_conv import MaskedConv2d
 from edgewise.layers.normalise import Normalise
 from edgewise.layers.resampling import Resize, Squeeze
+from edgewise.layers.signed_activation import SignedActivation
 from edgewise.layers.weight_standardised import StandardisedConv2d
 
 INPLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
-LAYERS = (SameConv2d, StandardisedConv2d, Squeeze, Resize, Normalise)
+LAYERS = (SameConv2d, StandardisedConv2d, MaskedConv2d, Squeeze, Resize, Normalise, InputProgram, SignedActivation)
 
 
 class Untraceable(Exception):

@@ -10,6 +10,7 @@ from edgewise.ops.elementwise import Affine as Affine
 from edgewise.ops.elementwise import Clamp as Clamp
 from edgewise.ops.elementwise import Multiply as Multiply
 from edgewise.ops.elementwise import Shift as Shift
+from edgewise.ops.elementwise import Signed as Signed
 from edgewise.ops.execute import Plan as Plan
 from edgewise.ops.execute import run as run
 from edgewise.ops.geometry import Geometry as Geometry

@@ -1,7 +1,7 @@
 """Norms in eval mode, ReLU-like clamps, and the arithmetic between branches."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +30,39 @@ class Clamp:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         y = operands[0] if inplace else operands[0].clone()
         clamp_(rows(y), self.low, self.high, None, bits)
+        return y
+
+    def backward(self, grad: Tensor, saved: Saved) -> Grads:
+        assert saved.bits is not None
+        grad = grad if saved.owned else grad.clone()
+        mask_(grad, saved.bits)
+        return (grad,)
+
+
+@dataclass(frozen=True)
+class Signed:
+    """``function(x)``, element by element, whose gradient passes where x >= 0 and nowhere else (MobileTL, Table 2).
+
+    ``function`` gives new memory.  Keeps one bit per element, where the true gradient of a smooth function would
+    need x.  Not the derivative, and not meant to be.
+    """
+
+    function: Callable[[Tensor], Tensor]
+
+    def shape(self, operands: Sequence[Shape]) -> Shape:
+        return operands[0]
+
+    def keeps(self, needs: Needs) -> Keeps:
+        return Keeps(bits=needs[0])
+
+    def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
+        x = operands[0]
+        y = self.function(x)
+        if bits is not None:
+            kind = torch.finfo(x.dtype)
+            # a bit is 0 at the bound or below, so the bound is the largest number that is not yet 0
+            below = -kind.smallest_normal * kind.eps
+            clamp_(rows(x if inplace else x.clone()), below, math.inf, None, bits)
         return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:

@@ -20,8 +20,8 @@ Function = Callable[..., Tensor]
 class Mapped:
     """``function(x, *shared)``: operand x (batched) as torch sees it, (N, C, H, W), then shared tensors.
 
-    ``function`` treats every image alike and on its own; ``linear`` promises that it is linear in x
-    and takes nothing else.
+    ``function`` treats every image alike and on its own; ``linear`` promises that it is linear in x and
+    the shared tensors together, without products of them: no gradient needs a value.
     """
 
     function: Function
