@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from grid import newest
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
@@ -23,12 +24,6 @@ TITLES = {
     "hymenoptera": "ants and bees, 244 photos",
 }
 SHOWN = {"last": "#8a8f98", "bias": "#4477aa", "repnet": "#cc6633", "full": "#228855"}
-
-
-def newest(name: str) -> Any:
-    """The latest file ``NAME_DATE.json``, or None."""
-    files = sorted((HERE / "results").glob(f"{name}_*.json"))
-    return json.loads(files[-1].read_text()) if files else None
 
 
 def draw(rows: list[dict[str, Any]], out: Path) -> None:
