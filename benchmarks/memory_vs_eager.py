@@ -2,13 +2,14 @@
 
     python benchmarks/memory_vs_eager.py [--backbone mobilenet_v2] [--image-size 224] [--classes 100]
         [--batch-size 8] [--threads 1] [--methods repnet bias last bn full] [--lean off small fast]
-        [--frozen-bits 32] [--rounds 3]
+        [--frozen-bits 32] [--adam-bits 32] [--rounds 3]
 
 Every line is a process of its own (`edgewise profile --measure`): the peak is counted by the heap
 counter, over the level after import and warm-up; stock PyTorch runs channels_last, which is faster
 there for free.  Costs do not depend on values, so no weights are needed.  Prints a table and writes
-``benchmarks/results/memory_vs_eager_BACKBONE_SIZE_THREADS_DATE.json``.  Times are medians over rounds, in
-which the settings take turns, of medians of a few steps on one machine: read the ratios.
+``benchmarks/results/memory_vs_eager_BACKBONE_SIZE_THREADS_DATE.json``.  Times and resident sizes
+are medians over rounds in which the settings take turns, times of medians of a few steps on one machine: read
+the ratios.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from edgewise.jobs.training_step import StepRequest
 
 SHOWN = ("published_mb", "predicted_mb", "measured_peak_mb", "measured_rss_mb", "kept_mb", "step_ms")
 
+REPEATED = ("measured_rss_mb", "step_ms")  # what differs from one process to the next
+
 
 def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for each method and setting, printed as it comes."""
@@ -41,19 +44,23 @@ def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 batch_size=arguments.batch_size,
                 lean=lean,
                 frozen_bits=32 if lean == "off" else arguments.frozen_bits,
+                adam_bits=32 if lean == "off" else arguments.adam_bits,
                 threads=arguments.threads,
             )
             for lean in arguments.lean
         }
         found = {lean: profile(request, measure=True) for lean, request in requests.items()}
-        times = {lean: [row["step_ms"]] for lean, row in found.items()}
+        rounds = {lean: [row] for lean, row in found.items()}
         for _ in range(arguments.rounds - 1):
             for lean, request in requests.items():
-                times[lean].append(in_process("measure", request)["step_ms"])
+                rounds[lean].append(in_process("measure", request))
         for lean, row in found.items():
             del row["timeline"]
-            row = {"method": method, "lean": lean, **row, "step_ms": statistics.median(times[lean])}
-            rows.append({**row, "step_ms_rounds": times[lean]})
+            taken = {name: [one[name] for one in rounds[lean]] for name in REPEATED}
+            medians = {name: statistics.median(values) for name, values in taken.items() if None not in values}
+            every = {f"{name}_rounds": values for name, values in taken.items()}
+            row = {"method": method, "lean": lean, **row, **medians}
+            rows.append({**row, **every})
             print(f"{method:<8}{lean:<7}" + "".join(f"{_text(row[name]):>16}" for name in SHOWN), flush=True)
     return rows
 
@@ -72,6 +79,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["repnet", "bias", "last", "bn", "full"])
     parser.add_argument("--lean", nargs="+", default=["off", "small", "fast"])
     parser.add_argument("--frozen-bits", type=int, default=32)
+    parser.add_argument("--adam-bits", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     result = {
@@ -85,6 +93,7 @@ def main() -> None:
         "rows": measured(arguments),
     }
     bits = "" if arguments.frozen_bits == 32 else f"_{arguments.frozen_bits}bit"
+    bits += "" if arguments.adam_bits == 32 else f"_adam{arguments.adam_bits}"
     name = f"memory_vs_eager_{arguments.backbone}_{arguments.image_size}_{arguments.threads}t{bits}"
     print(add_result(Path(__file__).parent / "results", name, result))
 

@@ -25,9 +25,9 @@ def flat(text: str) -> str:
         (
             ["fti"],
             "There is no verb 'fti'. Did you mean 'fit'? "
-            "Known: demo, doctor, eval, fit, methods, models, plan, predict, profile.",
+            "Known: compare, demo, doctor, eval, fit, methods, models, plan, predict, profile.",
         ),
-        (["sing"], "There is no verb 'sing'. Known: demo,"),
+        (["sing"], "There is no verb 'sing'. Known: compare, demo,"),
         (["fit"], "Missing argument 'DATA'"),
         (["predict", "run"], "Missing argument 'PHOTO…'"),
         (["fit", "photos", "--epocs", "3"], "--epochs"),

@@ -1,5 +1,6 @@
 """Work in a process of its own: what is said comes over, and whatever happens there ends here."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,15 @@ def defect(request, report):
 
 def silent(request, report):
     os._exit(0)
+
+def patient(request, report):
+    def save(number, frame):
+        time.sleep(0.2)
+        open(request["file"], "w").write(f"saved in session {os.getsid(0)}")
+        sys.exit(3)
+    signal.signal(signal.SIGTERM, save)
+    report(1, 9)
+    time.sleep(60)
 
 if __name__ == "__main__":
     if sys.argv[1] == "deaf":
@@ -134,6 +144,14 @@ class Stops(Silent):
 def test_an_interruption_goes_through(child: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         child("work", Stops(), steps=100_000)
+
+
+def test_an_interruption_waits_until_the_process_has_saved(child: Any, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        child("patient", Stops(), file=str(tmp_path / "saved"))
+    said = (tmp_path / "saved").read_text()
+    assert said.startswith("saved in session ")
+    assert int(said.split()[-1]) != os.getsid(0), "Ctrl-C in a terminal reaches one of the two"
 
 
 def test_it_does_not_import_torch() -> None:

@@ -138,9 +138,11 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EdgewiseError, match=r"of kind 'dream', and there is no report for that. Known: demo, fit\."):
+    with pytest.raises(
+        EdgewiseError, match=r"of kind 'dream', and there is no report for that. Known: compare, demo, fit\."
+    ):
         page_of(tmp_path, {"kind": "dream"})
-    assert sorted(PAGES) == ["demo", "fit"]
+    assert sorted(PAGES) == ["compare", "demo", "fit"]
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

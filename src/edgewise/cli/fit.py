@@ -96,6 +96,14 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = 32,
+    adam_bits: Annotated[
+        int,
+        typer.Option(
+            metavar="8|32",
+            help="Bits of Adam's moments; 8 takes a quarter of their memory and rounds them at random.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 32,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -150,6 +158,7 @@ def fit(
         "flip": flip,
         "crop_scale": crop_scale,
         "max_bad": share("--max-bad", max_bad),
+        "adam_bits": adam_bits,
         "workers": workers,
         "seed": seed,
     }

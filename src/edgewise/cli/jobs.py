@@ -19,6 +19,7 @@ JOBS = {
     "doctor": "edgewise.jobs.doctor",
     "plan": "edgewise.jobs.plan",
     "profile": "edgewise.jobs.profile",
+    "compare": "edgewise.jobs.compare",
 }
 
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from edgewise import __version__
+from edgewise.cli.compare import compare
 from edgewise.cli.demo import demo
 from edgewise.cli.doctor import doctor
 from edgewise.cli.eval import evaluate
@@ -32,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
     "plan": plan,
     "profile": profile,
+    "compare": compare,
 }
 
 

@@ -30,6 +30,7 @@ def plan(
     classes: Annotated[int, typer.Option(help="Classes of the head.")] = 10,
     image_size: Annotated[int | None, typer.Option(help="Side of the network's input in pixels.")] = None,
     batch_size: Annotated[int, typer.Option(help="Photos in a step.")] = 8,
+    adam_bits: Annotated[int, typer.Option(metavar="8|32", help="Bits of Adam's moments, as for fit.")] = 32,
     quiet: Quiet = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -48,6 +49,7 @@ def plan(
         classes=classes,
         image_size=image_size,
         batch_size=batch_size,
+        adam_bits=adam_bits,
     )
     with watching(quiet, as_json) as listener:
         found = planning.plan(request, limit, listener)

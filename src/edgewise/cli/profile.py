@@ -57,6 +57,9 @@ def profile(
     frozen_bits: Annotated[
         int, typer.Option(metavar="8|32", help="Bits of a frozen weight, as for fit.", rich_help_panel=NETWORK)
     ] = 32,
+    adam_bits: Annotated[
+        int, typer.Option(metavar="8|32", help="Bits of Adam's moments, as for fit.", rich_help_panel=NETWORK)
+    ] = 32,
     threads: Annotated[
         int | None, typer.Option(help="Threads; by default what the machine has.", rich_help_panel=NETWORK)
     ] = None,
@@ -93,6 +96,7 @@ def profile(
         batch_size=batch_size,
         lean=lean,
         frozen_bits=frozen_bits,
+        adam_bits=adam_bits,
         threads=threads,
     )
     with watching(quiet, as_json) as listener:

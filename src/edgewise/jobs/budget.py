@@ -67,7 +67,7 @@ def within_budget(
     for method in methods:  # the best grade first: what comes after the first that fits need not be known
         asked = PlanRequest(
             request.backbone, request.width, (method,), request.method_settings, classes,
-            request.image_size, request.batch_size, request.weights,
+            request.image_size, request.batch_size, request.weights, request.adam_bits,
         )  # fmt: skip
         found += predictions(asked, budget - BESIDES, listener)
         choices = ranked(found, budget - BESIDES)

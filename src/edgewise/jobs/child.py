@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edgewise.core.errors import EdgewiseError, UsageError
@@ -28,6 +28,7 @@ def ask(
 ) -> dict[str, Any]:
     """Run ``task`` of ``module`` (which calls `answer`) in a new process, with ``environment`` over this one's.
 
+    Interrupted, it tells the process to end and waits for it: a fit saves everything first.
     Raises `EdgewiseError` with the process's own message (`UsageError` where it was one).
     """
     listener, result = listener or Silent(), None
@@ -39,13 +40,14 @@ def ask(
             stderr=complaints,
             env={**os.environ, **(environment or {})},
             text=True,
+            start_new_session=True,  # Ctrl-C is for us: a second signal would cut short what the first one began
         )
         assert process.stdin is not None
         assert process.stdout is not None
         # a process that ended before it read the request has no ear, and says why by its status
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
             json.dump(dict(request), pipe)
-        with process:
+        with process, _ended_with_us(process):
             for line in process.stdout:
                 said = _said(line)
                 if "progress" in said:
@@ -60,6 +62,16 @@ def ask(
         raise kind(last.removeprefix("Error: "))
     answered: dict[str, Any] = result
     return answered
+
+
+@contextlib.contextmanager
+def _ended_with_us(process: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def _said(line: str) -> dict[str, Any]:

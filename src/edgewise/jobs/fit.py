@@ -214,6 +214,7 @@ def _train(
         batch_size=request.batch_size,
         label_smoothing=request.label_smoothing,
         balance=request.balance,
+        adam_bits=request.adam_bits,
         workers=_workers(request),
         seed=request.seed,
     )

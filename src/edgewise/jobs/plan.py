@@ -38,6 +38,7 @@ class PlanRequest:
     image_size: int | None = setting(None, "side of the network's input in pixels", low=8, high=4096)
     batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
     weights: str | None = "none"  # a file says the width; values do not matter
+    adam_bits: int = setting(32, "bits of Adam's moments", choices=(8, 32))
 
     def __post_init__(self) -> None:
         check(self, "plan")
@@ -142,6 +143,7 @@ def _step(request: PlanRequest, method: str) -> TrainingStep:
             request.image_size,
             request.batch_size,
             weights=request.weights,
+            adam_bits=request.adam_bits,
         )
     )
 

@@ -32,6 +32,7 @@ class FitRequest:
     flip: bool = True
     crop_scale: float = setting(0.5, "smallest share of a photo that a training crop shows", low=0.01, high=1)
     lean: Lean | None = SMALL  # None: stock autograd
+    adam_bits: int = setting(32, "bits of Adam's moments", choices=(8, 32))
     max_bad: float = setting(0.01, "share of unreadable photos to put up with", low=0, high=1)
     workers: int | None = setting(None, "processes that decode photos", low=0, high=256)
     seed: int = setting(0, "seed of everything random", low=0, high=2**31 - 1)

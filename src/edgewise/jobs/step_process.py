@@ -113,7 +113,9 @@ def measure(request: StepRequest, change: Callable[[TrainingStep], None] | None 
 
 def _warm_up(request: StepRequest) -> None:
     """A step of a tiny network: what every first step loads and keeps is not this network's cost."""
-    small = TrainingStep(dataclasses.replace(request, backbone="pocket", width=None, image_size=None, classes=4))
+    small = TrainingStep(
+        dataclasses.replace(request, backbone="pocket", width=None, image_size=None, classes=4, weights="none")
+    )
     small.prepare()
     for _ in range(2):
         small()

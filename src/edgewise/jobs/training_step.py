@@ -29,6 +29,7 @@ class StepRequest:
     batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
     lean: str = "small"
     frozen_bits: int = 32
+    adam_bits: int = setting(32, "bits of Adam's moments", choices=(8, 32))
     threads: int | None = setting(None, "threads, by default all", low=1, high=1024)
     weights: str | None = "none"  # a file, for its width and its input
 
@@ -56,9 +57,8 @@ class TrainingStep:
     def prepare(self, device: str = "cpu") -> None:
         """Make the batch and the optimizer, on the parameters the model has now."""
         parameters = dict(self.model.named_parameters())
-        self.adam = Adam(
-            {group: [(name, parameters[name]) for name in names] for group, names in self.model.groups.items()}
-        )
+        named = {group: [(name, parameters[name]) for name in names] for group, names in self.model.groups.items()}
+        self.adam = Adam(named, self.request.adam_bits)
         images = torch.full(self.shape, 128, dtype=torch.uint8, device=device)
         self.images: Tensor = images.contiguous(memory_format=torch.channels_last)
         self.labels = torch.zeros(len(images), dtype=torch.long, device=device)

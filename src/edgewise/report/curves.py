@@ -50,7 +50,7 @@ def curves(
     ``ceiling`` is a value the axis never passes (1 for accuracies).  Lines without points are left
     out.  Raises `ValueError` when no line has any.
     """
-    drawn = [Line(line.name, _thinned(line.points), line.tone) for line in lines if line.points]
+    drawn = [Line(line.name, thinned(line.points), line.tone) for line in lines if line.points]
     if not drawn:
         raise ValueError(f"there is nothing to draw in {title!r}")
     epochs = [x for line in drawn for x, _ in line.points]
@@ -118,11 +118,12 @@ def _best(frame: _Frame) -> str:
     return line + label(middle, TOP - 11, words, "muted small", "middle")
 
 
-def _thinned(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    if len(points) <= MOST_POINTS:
+def thinned(points: tuple[tuple[float, float], ...], most: int = MOST_POINTS) -> tuple[tuple[float, float], ...]:
+    """At most ``most`` of ``points``, evenly, the first and the last among them."""
+    if len(points) <= most:
         return points
     last = len(points) - 1
-    return tuple(points[round(index * last / (MOST_POINTS - 1))] for index in range(MOST_POINTS))
+    return tuple(points[round(index * last / (most - 1))] for index in range(most))
 
 
 def _apart(heights: Sequence[float], gap: float = 16) -> list[float]:

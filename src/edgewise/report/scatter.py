@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgewise.report.placing import Box, Place, beside, free, inside
 from edgewise.report.scale import Linear, Log, ratio_steps, steps
 from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
 
 WIDTH, HEIGHT = 400, 270
 LEFT, RIGHT, TOP, BOTTOM = 60, 28, 16, 46
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _point(
 ) -> str:
     y, top, bottom = up(point.y), up(point.high), up(point.low)
     name = clipped(point.name, 140)
-    text_x, text_y, anchor = _spot(x, y, top, bottom, extent(name), taken)
+    place = _spot(x, y, top, bottom, extent(name), taken)
     return group(
         hint(f"{point.name}: {show_y(point.y)} ({show_y(point.low)} to {show_y(point.high)}), {show_x(point.x)}"),
         tag(
@@ -65,7 +65,7 @@ def _point(
             class_=f"whisker t{point.tone}",
         ),
         _shape(point.tone, x, y),
-        label(text_x, text_y, name, f"name t{point.tone}", anchor),
+        label(place.x, place.y, name, f"name t{point.tone}", place.anchor),
     )
 
 
@@ -81,30 +81,13 @@ def _shape(tone: int, x: float, y: float) -> str:
     return tag("path", d=f"M{x:.1f} {y - 7.5:.1f}l7.5 7.5l-7.5 7.5l-7.5 -7.5z", class_=style)
 
 
-def _spot(x: float, y: float, top: float, bottom: float, width: float, taken: list[Box]) -> tuple[float, float, str]:
-    """Where the name goes: the first of right, left, above and below that is free and inside."""
-    places: list[tuple[float, float, str, Box]] = [
-        (x + 12, y + 4, "start", (x + 12, y - 9, x + 12 + width, y + 7)),
-        (x - 12, y + 4, "end", (x - 12 - width, y - 9, x - 12, y + 7)),
-        (x, top - 8, "middle", (x - width / 2, top - 20, x + width / 2, top - 4)),
-        (x, bottom + 17, "middle", (x - width / 2, bottom + 4, x + width / 2, bottom + 20)),
-        (x + 12, top + 2, "start", (x + 12, top - 11, x + 12 + width, top + 5)),
-        (x - 12, bottom + 2, "end", (x - 12 - width, bottom - 11, x - 12, bottom + 5)),
-        (x + 10, bottom + 21, "end", (x + 10 - width, bottom + 8, x + 10, bottom + 24)),
-        (x + 10, top - 10, "end", (x + 10 - width, top - 23, x + 10, top - 7)),
-    ]
-    free = [place for place in places if _inside(place[3]) and not any(_cross(place[3], box) for box in taken)]
-    text_x, text_y, anchor, box = (free or [place for place in places if _inside(place[3])] or places)[0]
-    taken.append(box)
-    return text_x, text_y, anchor
-
-
-def _inside(box: Box) -> bool:
-    return box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
-
-
-def _cross(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _spot(x: float, y: float, top: float, bottom: float, width: float, taken: list[Box]) -> Place:
+    """Where the name goes: the first place beside the point that is free and inside."""
+    places, frame = list(beside(x, y, top, bottom, width)), (LEFT, 0, WIDTH, HEIGHT - BOTTOM)
+    fitting = [place for place in places if free(place, frame, taken)]
+    place = (fitting or [place for place in places if inside(place, frame)] or places)[0]
+    taken.append(place.box)
+    return place
 
 
 def _sparse(marks: Sequence[float], across: Log, gap: float = 68) -> list[float]:

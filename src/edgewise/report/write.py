@@ -9,11 +9,12 @@ from pathlib import Path
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_text
 from edgewise.core.runs import RunFolder
+from edgewise.report.compare_page import compare_page
 from edgewise.report.demo_page import demo_page
 from edgewise.report.fit_page import fit_page
 from edgewise.report.section import Section, read_section
 
-PAGES: dict[str, Callable[[Path, Section], str]] = {"demo": demo_page, "fit": fit_page}
+PAGES: dict[str, Callable[[Path, Section], str]] = {"compare": compare_page, "demo": demo_page, "fit": fit_page}
 
 
 def write_report(run: Path) -> Path:

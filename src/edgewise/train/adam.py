@@ -14,18 +14,27 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.core.errors import EdgewiseError
+from edgewise.train.moments import WORTH_CODING, Moment8, flat, pieces
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """Moments of the parameters in ``groups``: group name to named parameters."""
+    """Moments of the parameters in ``groups``: group name to named parameters.
 
-    def __init__(self, groups: Mapping[str, Sequence[tuple[str, nn.Parameter]]]) -> None:
+    With ``bits`` 8 the moments of large parameters are held in 8 bits (`edgewise.train.moments`), and floats
+    of them exist for a piece of one parameter at a time.
+    """
+
+    def __init__(self, groups: Mapping[str, Sequence[tuple[str, nn.Parameter]]], bits: int = 32) -> None:
         self.groups = {group: list(parameters) for group, parameters in groups.items()}
         self.steps = 0
-        self.first = {name: torch.zeros_like(p) for name, p in self._named()}
-        self.second = {name: torch.zeros_like(p) for name, p in self._named()}
+        coded = {name: p for name, p in self._named() if bits == 8 and p.numel() >= WORTH_CODING}
+        self.coded = {
+            name: (Moment8(p.numel(), True, p.device), Moment8(p.numel(), False, p.device)) for name, p in coded.items()
+        }
+        self.first = {name: torch.zeros_like(p) for name, p in self._named() if name not in coded}
+        self.second = {name: torch.zeros_like(p) for name, p in self._named() if name not in coded}
 
     def step(self, rates: Mapping[str, float]) -> None:
         """Update every parameter that has a gradient, at its group's rate, and drop the gradients."""
@@ -65,18 +74,40 @@ class Adam:
         gradient = parameter.grad
         if gradient is None:
             return
-        first, second = self.first[name], self.second[name]
+        if name in self.coded:
+            self._update_coded(self.coded[name], rate, parameter, gradient)
+        else:
+            self._move(self.first[name], self.second[name], gradient, parameter, rate)
+        parameter.grad = None
+
+    def _update_coded(self, moments: tuple[Moment8, Moment8], rate: float, parameter: Tensor, gradient: Tensor) -> None:
+        """A piece at a time, so that moments in floats take next to nothing."""
+        if gradient.stride() != parameter.stride():
+            gradient = torch.empty_like(parameter).copy_(gradient)
+        numbers, slopes = flat(parameter), flat(gradient)
+        for start, end in pieces(len(numbers)):
+            first, second = (moment.decoded(start, end) for moment in moments)
+            self._move(first, second, slopes[start:end], numbers[start:end], rate)
+            for moment, values in zip(moments, (first, second), strict=True):
+                moment.encode(start, values)
+
+    def _move(self, first: Tensor, second: Tensor, gradient: Tensor, parameter: Tensor, rate: float) -> None:
         first.lerp_(gradient, 1 - BETA1)
         second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         denominator = second.sqrt().div_(math.sqrt(1 - BETA2**self.steps)).add_(EPS)
         parameter.addcdiv_(first, denominator, value=-rate / (1 - BETA1**self.steps))
-        parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """The live moments, by ``first/NAME`` and ``second/NAME``."""
+        """The live moments, by ``first/NAME`` and ``second/NAME`` (``…/codes`` and ``…/largest`` in 8 bits)."""
         return {
             **{f"first/{name}": tensor for name, tensor in self.first.items()},
             **{f"second/{name}": tensor for name, tensor in self.second.items()},
+            **{
+                f"{which}/{name}/{part}": tensor
+                for name, moments in self.coded.items()
+                for which, moment in zip(("first", "second"), moments, strict=True)
+                for part, tensor in moment.tensors().items()
+            },
         }
 
     def _named(self) -> list[tuple[str, nn.Parameter]]:

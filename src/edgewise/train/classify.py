@@ -33,6 +33,7 @@ class TrainSettings:
     batch_size: int = setting(8, "photos in a step", low=1, high=65_536)
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", low=0, high=0.99)
     balance: bool = setting(False, "draw every class equally often")
+    adam_bits: int = setting(32, "bits of Adam's moments", choices=(8, 32))
     workers: int = setting(0, "processes that decode photos", low=0, high=256)
     seed: int = setting(0, "seed of everything random", low=0)
 
@@ -60,7 +61,8 @@ class ClassifyTask:
         self.model, self.train, self.val = model, train, val
         self.preprocess, self.augment, self.settings = preprocess, augment, settings
         self.rates = rates
-        self.adam = Adam({group: [(name, parameters[name]) for name in names] for group, names in groups.items()})
+        named = {group: [(name, parameters[name]) for name in names] for group, names in groups.items()}
+        self.adam = Adam(named, settings.adam_bits)
         self.changing = changing
         self.identity = {**identity, "photos": _digest_of(train, val)}
         self.steps = math.ceil(len(train) / settings.batch_size)
