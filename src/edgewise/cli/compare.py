@@ -20,7 +20,9 @@ SPLITS = {"test": "test", "val": "validation", "train": "training"}
 
 def compare(
     ctx: typer.Context,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder of class folders, or a CSV of path,label.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder of class folders, a CSV of path,label, or NAME:FOLDER.")
+    ],
     backbone: Annotated[
         str, typer.Option(metavar="NAME", help="See edgewise models; or timm:NAME, hf:NAME.", rich_help_panel=NETWORK)
     ] = "mobilenet_v2",

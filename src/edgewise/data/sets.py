@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.data.folder import layout, read_folder
 from edgewise.data.found import Found, Split, counted, listed, name_of, normal
+from edgewise.data.official import meant, official
 from edgewise.data.table import read_table
 
 
@@ -27,7 +28,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Photos by their use; labels index ``classes``, which are sorted.  ``skipped``: (path, reason)."""
+    """Photos by their use; labels index ``classes``, which are sorted.  ``skipped``: (path, reason).
+
+    ``notes`` are what the user should know about the set: how a copy differs from the official set.
+    """
 
     root: Path
     classes: tuple[str, ...]
@@ -35,6 +39,7 @@ class ImageSet:
     val: tuple[Sample, ...]
     test: tuple[Sample, ...]
     skipped: tuple[tuple[Path, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def parts(self) -> dict[Split, tuple[Sample, ...]]:
         """The samples by the name of their part."""
@@ -66,7 +71,7 @@ class Labelled(NamedTuple):
 
 
 def open_data(path: Path, val_fraction: float = 0.15, seed: int = 0) -> ImageSet:
-    """Open a folder of class folders or a CSV of ``path,label`` for training.
+    """Open a folder of class folders, a CSV of ``path,label`` or ``NAME:FOLDER``, an official set, for training.
 
     Where there is no val part, ``val_fraction`` of each class's training photos becomes one: at
     least one photo where the class has two, never all.  Which ones depends on ``seed`` and their
@@ -77,7 +82,7 @@ def open_data(path: Path, val_fraction: float = 0.15, seed: int = 0) -> ImageSet
     """
     if not 0 <= val_fraction < 1:
         raise UsageError(f"--val-fraction is {val_fraction:g}; it must be at least 0 and below 1.")
-    found = _read(path)
+    found, notes = _read(path)
     train = found.splits.get("train")
     if train is None:
         raise EdgewiseError(
@@ -101,7 +106,13 @@ def open_data(path: Path, val_fraction: float = 0.15, seed: int = 0) -> ImageSet
             kept[name], held[name] = _cut(train[name], found.root, val_fraction, seed)
     test = found.splits.get("test", {})
     return ImageSet(
-        found.root, classes, _labelled(kept, classes), _labelled(held, classes), _labelled(test, classes), found.skipped
+        found.root,
+        classes,
+        _labelled(kept, classes),
+        _labelled(held, classes),
+        _labelled(test, classes),
+        found.skipped,
+        notes,
     )
 
 
@@ -110,7 +121,7 @@ def open_labelled(path: Path, classes: Sequence[str]) -> Labelled:
 
     A class of the run may be absent.  Raises `EdgewiseError` for a class the run does not know.
     """
-    found = _read(path)
+    found, _ = _read(path)
     split: Literal["test", "val", "all"] = "all"
     photos: Mapping[str, tuple[Path, ...]] = found.splits.get("train", {})
     if "test" in found.splits:
@@ -129,13 +140,21 @@ def open_labelled(path: Path, classes: Sequence[str]) -> Labelled:
     return Labelled(tuple(samples), split)
 
 
-def _read(path: Path) -> Found:
+def _read(path: Path) -> tuple[Found, tuple[str, ...]]:
+    """What is there, and notes about it."""
+    if (named := official(path)) is not None:
+        chosen, folder = named
+        if not folder.is_dir():
+            what = f"{folder} is a file, not the folder" if folder.exists() else f"There is no folder at {folder}"
+            raise EdgewiseError(f"{what} with {chosen.title}.{'' if folder.exists() else _nearby(folder)}")
+        found = chosen.open(folder)
+        return found, chosen.differences(found)
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path), ()
     if not path.exists():
-        raise EdgewiseError(f"There is no folder or CSV file at {path}.{_nearby(path)}")
+        raise EdgewiseError(f"There is no folder or CSV file at {path}.{meant(path) or _nearby(path)}")
     if path.suffix.lower() == ".csv":
-        return read_table(path)
+        return read_table(path), ()
     hint = " Unpack it first." if path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z") else ""
     raise EdgewiseError(f"{path} is neither a folder of photos nor a CSV file.{hint}")
 

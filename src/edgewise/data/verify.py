@@ -1,5 +1,6 @@
 """Look at every photo once before training, so that a bad one is found now and not at night."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -41,7 +42,9 @@ def verify(
         raise EdgewiseError(_too_many(images, bad, len(paths), max_bad))
     left = {part: tuple(s for s in samples if s.path not in bad) for part, samples in images.parts().items()}
     skipped = tuple((Path(images.name_of(path)), reason) for path, reason in bad.items())
-    kept = ImageSet(images.root, images.classes, left["train"], left["val"], left["test"], (*images.skipped, *skipped))
+    kept = dataclasses.replace(
+        images, train=left["train"], val=left["val"], test=left["test"], skipped=(*images.skipped, *skipped)
+    )
     before, after = images.counts()["train"], kept.counts()["train"]
     if lost := [name for name in images.classes if before[name] and not after[name]]:
         raise EdgewiseError(

@@ -261,7 +261,7 @@ def _counts_in_words(images: ImageSet) -> str:
 
 
 def _data_notes(images: ImageSet, balance: bool) -> list[str]:
-    notes = []
+    notes = list(images.notes)
     counts = images.counts()["train"]
     if images.imbalance() > IMBALANCE_WORTH_SAYING and not balance:
         most, least = max(counts, key=lambda k: counts[k]), min(counts, key=lambda k: counts[k])
