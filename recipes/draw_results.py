@@ -188,8 +188,10 @@ def pocket_line(result: dict[str, Any]) -> str:
 
 
 def replaced(page: str, name: str, content: str) -> str:
-    """``page`` with what stands between the marks ``name`` replaced."""
+    """``page`` with what stands between the marks ``name`` replaced; raises `ValueError` where they are missing."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if begin not in page or end not in page:
+        raise ValueError(f"the page has no marks {begin} and {end}")
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{content}\n{end}{after}"
@@ -210,6 +212,7 @@ def main() -> None:
     memory = replaced(memory, "memory", memory_table(benched("memory_vs_eager_mobilenet_v2_224_1t")))
     memory = replaced(memory, "threads", memory_table(benched("memory_vs_eager_mobilenet_v2_224_2t")))
     memory = replaced(memory, "peers", peers_table(benched("memory_vs_peers_mobilenet_v2_224_1t")))
+    memory = replaced(memory, "bits", memory_table(benched("memory_vs_eager_mobilenet_v2_224_1t_8bit_adam8")))
     others = {name: benched(f"memory_vs_eager_{file}_1t") for name, file in OTHERS.items()}
     (DOCS / "memory.md").write_text(replaced(memory, "others", others_table(others)))
     plan = replaced((DOCS / "plan.md").read_text(), "within", budget_table(newest("fit_within_budget")))

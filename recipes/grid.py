@@ -19,18 +19,36 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgewise.adapt import METHODS
+from edgewise.adapt.lite import LitePatches
 from edgewise.core.files import add_result
 
+RESULTS = Path(__file__).parent / "results"
 WEIGHTS = {0.35: "mobilenet_v2_w035_imagenet_backbone.safetensors", 1.0: "mobilenet_v2_w100_imagenet.safetensors"}
-CIFAR_TRAIN, CIFAR_TEST = 100, 200
+FAMILIES = {  # of the other weight files
+    "mobilenet_v1_w025_imagenet": "mobilenet_v1",
+    "mcunet_5fps_imagenet": "mcunet",
+    "mcu_mobilenet_v2_w035_imagenet": "mcunet",
+    "mcu_proxyless_w030_imagenet": "mcunet",
+    "cifar10_resnet20": "resnet20",
+    "cifar10_resnet56": "resnet56",
+}
+CUT = {  # set: (packed set, photos a class for training, for the test)
+    "cifar10": ("cifar10", 100, 200),
+    "cifar10_500": ("cifar10", 500, 200),
+    "mnist": ("mnist_t10k", 100, 150),
+    "pneumonia": ("pneumoniamnist", None, None),
+}
+
+METHODS[LitePatches.name] = LitePatches  # MobileTL's Table 5 has it; nobody else needs it alone, so no verb names it
 
 
 @dataclass(frozen=True)
 class Job:
-    """One fit: a set, a width, a method with settings, a seed."""
+    """One fit: a set, MobileNetV2 of a width or the network of a weight file, a method with settings, a seed."""
 
     data: str
-    width: float
+    width: float | None
     method: str
     seed: int
     epochs: int = 6
@@ -41,6 +59,21 @@ class Job:
     label_smoothing: float = 0.0
     crop_scale: float | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
+    frozen_bits: int = 32
+
+    def __post_init__(self) -> None:
+        if (self.width is None) != (self.weights in FAMILIES):
+            raise ValueError(f"width is {self.width} and weights {self.weights!r}: name one of the two")
+
+    @property
+    def family(self) -> str:
+        return FAMILIES.get(self.weights, "mobilenet_v2")
+
+    def weights_in(self, shared: Path) -> Path:
+        """The weight file."""
+        name = f"{self.weights}.safetensors" if self.width is None else WEIGHTS[self.width]
+        return shared / "data" / "weights" / name
 
     @property
     def arm(self) -> tuple[Any, ...]:
@@ -51,8 +84,13 @@ class Job:
 
     @property
     def key(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
-        return f"{self.data}-{self.width}-{self.method}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        values = asdict(self)
+        for later, without in (("weights", ""), ("frozen_bits", 32)):
+            if values[later] == without:  # so that jobs finished before it came keep their keys
+                del values[later]
+        text = json.dumps(values, sort_keys=True)
+        where = self.width or self.weights
+        return f"{self.data}-{where}-{self.method}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def prepare(shared: Path, state: Path, names: Sequence[str]) -> None:
@@ -63,15 +101,15 @@ def prepare(shared: Path, state: Path, names: Sequence[str]) -> None:
         if target.exists():
             continue
         shutil.rmtree(part, ignore_errors=True)
-        if name == "cifar10":
-            _unpack(tool, name, part, CIFAR_TEST)
+        packed, train, test = CUT.get(name, (name, None, None))
+        _unpack(tool, packed, part, test)
+        if train != test:
             shutil.rmtree(part / "train")
             other = part.with_suffix(".train")
-            _unpack(tool, name, other, CIFAR_TRAIN)
+            _unpack(tool, packed, other, train)
             (other / "train").rename(part / "train")
             shutil.rmtree(other)
-        else:
-            _unpack(tool, name, part, None)
+        shutil.rmtree(part / "val", ignore_errors=True)  # pneumonia's: the last epoch counts, as on the other sets
         part.rename(target)
 
 
@@ -84,10 +122,8 @@ def run_grid(jobs: Sequence[Job], shared: Path, state: Path, processes: int = 2)
         with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
             for row in pool.imap_unordered(_run, [(job, shared, state) for job in todo]):
                 # never the test accuracy: whoever is choosing may be watching
-                print(
-                    json.dumps({k: row[k] for k in ("data", "width", "method", "seed", "val", "seconds")}),
-                    flush=True,
-                )
+                shown = ("data", "width", "weights", "method", "seed", "val", "seconds")
+                print(json.dumps({k: row[k] for k in shown}), flush=True)
     return finished(jobs, state)
 
 
@@ -99,12 +135,29 @@ def finished(jobs: Sequence[Job], state: Path) -> list[dict[str, Any]]:
 
 def write_result(name: str, result: Mapping[str, Any]) -> Path:
     """Add ``result`` to ``recipes/results``."""
-    return add_result(Path(__file__).parent / "results", name, result)
+    return add_result(RESULTS, name, result)
+
+
+def newest(name: str) -> Any:
+    """The latest result ``NAME_DATE.json`` in ``recipes/results``, or None."""
+    parts = {path: path.stem.removeprefix(f"{name}_").split("_") for path in RESULTS.glob(f"{name}_*.json")}
+    # a number follows the date from the second of a day on
+    files = sorted(parts, key=lambda path: (parts[path][0], int((parts[path][1:] or ["1"])[0])))
+    return json.loads(files[-1].read_text()) if files else None
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (None for a single value)."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _sparsity(artifact: Path) -> dict[str, float]:
+    from edgewise.cost.sparsity import sparsity
+    from edgewise.jobs.opening import open_artifact
+
+    opened = open_artifact(artifact, lean=None)
+    size = opened.preprocess.size
+    return asdict(sparsity(opened.model, (3, size, size)))
 
 
 def _missing(jobs: Sequence[Job], state: Path) -> list[Job]:
@@ -126,6 +179,7 @@ def _one_thread() -> None:
 
 def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
     from edgewise.jobs.fit import FitRequest, fit_run
+    from edgewise.lean import lean_named
 
     job, shared, state = task
     out = state / "runs" / job.key
@@ -134,8 +188,9 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
     record = fit_run(
         FitRequest(
             str(state / "images" / job.data),
+            job.family,
             width=job.width,
-            weights=str(shared / "data" / "weights" / WEIGHTS[job.width]),
+            weights=str(job.weights_in(shared)),
             method=job.method,
             method_settings=dict(job.settings),
             epochs=job.epochs,
@@ -144,6 +199,7 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
             side_lr=job.side_lr,
             label_smoothing=job.label_smoothing,
             val_fraction=job.val_fraction,
+            lean=lean_named("small", job.frozen_bits),
             workers=0,
             seed=job.seed,
             **({} if job.crop_scale is None else {"crop_scale": job.crop_scale}),
@@ -160,6 +216,8 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
         "trainable_params": record["sizes"]["trainable_params"],
         "artifact_bytes": record["sizes"]["artifact_bytes"],
         "kept_mb": record["cost"]["kept_mb"],
+        "history": [{key: row[key] for key in ("epoch", "train_accuracy")} for row in record["history"]],
+        "sparsity": _sparsity(out / "artifact") if "mask" in job.method else None,
         "seconds": round(time.monotonic() - began, 1),
     }
     target = state / "jobs" / f"{job.key}.json"

@@ -69,7 +69,8 @@ class TrainingStep:
 
     def __call__(self) -> None:
         """The whole step; the rate is 0, so that every step is the same."""
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         with self.adam.during_backward(dict.fromkeys(self.model.groups, 0.0)):
             self.loss().backward()
 

@@ -84,7 +84,8 @@ class ClassifyTask:
     def step(self, batch: tuple[Tensor, Tensor], epoch: int, index: int, progress: float) -> StepResult:
         images, labels = batch
         torch.manual_seed(derive(self.settings.seed, 1, epoch, index))
-        self.model.train()
+        if not self.model.training:  # setting every module's mode takes milliseconds
+            self.model.train()
         logits = self._logits(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
         value = loss.item()
