@@ -20,7 +20,7 @@ from edgewise.data.images import BadImage, open_image
 from edgewise.data.sets import Sample
 from edgewise.data.transforms import Augment, evaluation_image, side_needed, training_image
 from edgewise.data.workers import default_workers as default_workers
-from edgewise.data.workers import ignore_interrupts, starting_workers, worker_died
+from edgewise.data.workers import settle_in, starting_workers, worker_died
 
 Batch = tuple[Tensor, Tensor]
 Arrays = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
@@ -121,7 +121,7 @@ def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Iterator["Arr
             sampler=numbers,
             num_workers=workers,
             collate_fn=_as_it_is,
-            worker_init_fn=ignore_interrupts,
+            worker_init_fn=settle_in,
             generator=torch.Generator(),  # else the loader draws from torch's global random numbers
         )
         source = iter(loader)

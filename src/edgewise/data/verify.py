@@ -12,7 +12,7 @@ from edgewise.core.progress import Listener, Silent
 from edgewise.data.found import counted, listed
 from edgewise.data.images import BadImage, open_image
 from edgewise.data.sets import ImageSet
-from edgewise.data.workers import default_workers, ignore_interrupts, starting_workers, worker_died
+from edgewise.data.workers import default_workers, settle_in, starting_workers, worker_died
 
 SHOWN = 10
 TOGETHER = 16  # photos handed to a worker at once
@@ -59,7 +59,7 @@ def _reasons(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, str | 
     if workers == 0 or len(paths) <= TOGETHER:
         yield from zip(paths, map(_fault, paths), strict=True)
         return
-    pool = ProcessPoolExecutor(workers, initializer=ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, initializer=settle_in)
     try:
         with starting_workers():
             faults = pool.map(_fault, paths, chunksize=TOGETHER)

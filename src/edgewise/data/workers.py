@@ -1,5 +1,6 @@
-"""Processes that decode photos: how many, and how they stay quiet when the user presses Ctrl-C."""
+"""Processes that decode photos: how many, how they stay quiet when the user presses Ctrl-C, and when they end."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 
 from edgewise.core.errors import EdgewiseError
 
+PR_SET_PDEATHSIG = 1
+
 
 def default_workers() -> int:
     """Half the processors, at most 4: the other half trains.  0 (decode in place) on a single one."""
@@ -17,9 +20,14 @@ def default_workers() -> int:
     return min(4, processors // 2)
 
 
-def ignore_interrupts(worker: int = 0) -> None:
-    """To run first in a worker: Ctrl-C is for the process that started it, also where it cannot be held back."""
+def settle_in(worker: int = 0) -> None:
+    """To run first in a worker: Ctrl-C is for the process that started it, and the worker ends when that one does.
+
+    Killed by force, a process cannot tell its workers; one that waits for room in a full queue would wait for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
