@@ -19,8 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgewise.adapt import METHODS
-from edgewise.adapt.lite import LitePatches
 from edgewise.core.files import add_result
 
 RESULTS = Path(__file__).parent / "results"
@@ -39,8 +37,6 @@ CUT = {  # set: (packed set, photos a class for training, for the test)
     "mnist": ("mnist_t10k", 100, 150),
     "pneumonia": ("pneumoniamnist", None, None),
 }
-
-METHODS[LitePatches.name] = LitePatches  # MobileTL's Table 5 has it; nobody else needs it alone, so no verb names it
 
 
 @dataclass(frozen=True)

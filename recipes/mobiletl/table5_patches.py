@@ -3,9 +3,7 @@
     python recipes/mobiletl/table5_patches.py --shared DIR --state DIR [--quick] [--list]
 
 Plain training of three blocks, MobileTL, MobileTL with patches (``mobiletl+lite``), and patches beside frozen blocks.
-The last row is `edgewise.adapt.lite.LitePatches`, which the combination is made of.  Alone it is no method that
-``edgewise methods`` lists: from Python it is ``ew.adapt(backbone, LitePatches())``, and here `grid` puts it into
-the registry, so that it can be fitted, saved and opened like the others.  It trains at the combination's rates.
+The last row is the method ``lite``, which the combination is made of.  It trains at the combination's rates.
 
 Expected (paper, ProxylessNAS-Mobile, CIFAR-10): plain 95.4 at 40.1 MB, MobileTL 95.8 at 33.2, with patches 95.8 at
 35.8, blocks frozen 94.4 at 32.3: patches bring nothing beside trained blocks and are worse alone.

@@ -32,6 +32,7 @@ EXPECTED_METHODS = {
     "mask",
     "repnet+mask",
     "input",
+    "lite",
     "mobiletl+lite",
 }
 EXPECTED_FAMILIES = {
@@ -41,7 +42,7 @@ EXPECTED_FAMILIES = {
 HEAVY = {"resnet32", "resnet44", "resnet56", "resnet50"}
 """The same code at other depths, and 25 million weights: built elsewhere, stepped in the slow suite."""
 
-REFUSED = {(method, "mobilenet_v1") for method in ("mobiletl", "mobiletl+lite", "tinytl")}
+REFUSED = {(method, "mobilenet_v1") for method in ("mobiletl", "mobiletl+lite", "lite", "tinytl")}
 """MobileNetV1 has no residual blocks."""
 
 
@@ -129,7 +130,8 @@ def test_a_step_moves_the_declared_tensors_and_nothing_else(method, family, back
     awake = tuple(f"network.{name}." if name else "network." for name in model.awake)
     moved_statistics = {name for name in moved if "running_" in name and name.startswith("network.")}
     assert all(name.startswith(awake) for name in moved_statistics)
-    assert bool(moved_statistics) == (method in {"full", "blocks", "mobiletl", "mobiletl+lite"})
+    wakes = {"full", "blocks", "mobiletl", "lite", "mobiletl+lite"}
+    assert bool(moved_statistics) == (method in wakes and bool(model.awake)), "lite wakes the feature-mix layer, if any"
 
 
 @pytest.mark.parametrize(("method", "family"), CASES)

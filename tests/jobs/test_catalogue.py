@@ -39,6 +39,7 @@ def test_every_method_and_setting_is_listed() -> None:
             "mask",
             "repnet+mask",
             "input",
+            "lite",
             "mobiletl+lite",
         }
     )

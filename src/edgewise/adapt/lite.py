@@ -61,7 +61,7 @@ class LiteResiduals(nn.Module):
 
 @dataclass(frozen=True)
 class LitePatches:
-    """Lite residuals beside the last blocks, whose own weights stay frozen, and what comes behind them.
+    """Small branches of TinyTL's beside the last blocks train, and what comes behind these; the blocks do not.
 
     The patches of MobileTL's Table 5: group norm, standardised weights, random at the start.  The
     feature-mix layer and the head train too.  Alone this is the table's row "main blocks frozen"; combined

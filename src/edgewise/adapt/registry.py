@@ -45,6 +45,7 @@ METHODS: dict[str, type[Method]] = {
         Mask,
         RepNetMask,
         Input,
+        LitePatches,
         MobileTLLite,
     )
 }
