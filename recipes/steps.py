@@ -1,9 +1,8 @@
 """What a training step takes, for the recipes: predicted together, measured one by one in turns, and remembered.
 
-    python -m steps predict | measure
+    python -m steps predict
 
-is the process that does it, with this folder in PYTHONPATH: that of `edgewise.jobs.step_process`, which also knows
-the methods that only recipes have (`grid`), and counts the operations of MobileTL's profiler besides.
+is the process that predicts, with this folder in PYTHONPATH: it counts the operations of MobileTL's profiler besides.
 """
 
 import dataclasses
@@ -18,11 +17,9 @@ from typing import Any
 from grid import Job
 
 from edgewise.core.files import write_json
-from edgewise.core.startup import SETTINGS
-from edgewise.cost.heap import preload
 from edgewise.cost.mobiletl_profile import profile
 from edgewise.jobs.child import Report, answer, ask
-from edgewise.jobs.step_process import measure, predict
+from edgewise.jobs.step_process import in_process, predict
 from edgewise.jobs.training_step import StepRequest, TrainingStep
 
 CLASSES = 10
@@ -70,29 +67,18 @@ def measured(requests: Sequence[StepRequest], state: Path, rounds: int) -> list[
     found = {place: _read(place, request) for place, request in known.items()}
     if new := [place for place, one in found.items() if one["predicted"] is None]:
         asked = {"steps": [dataclasses.asdict(known[place]) for place in new]}
-        rows = ask("steps", "predict", asked, {**_environment(), "OMP_NUM_THREADS": "1"})["rows"]
+        here = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+        rows = ask("steps", "predict", asked, {"PYTHONPATH": here, "OMP_NUM_THREADS": "1"})["rows"]
         for place, row in zip(new, rows, strict=True):
             found[place]["predicted"] = row
             write_json(place, found[place])
     for number in range(rounds):
         for place, one in found.items():
             if len(one["rounds"]) <= number:
-                one["rounds"].append(_measured(known[place]))
+                one["rounds"].append(in_process("measure", known[place]))
                 write_json(place, one)
                 print(f"step {number + 1}/{rounds}: {_named(known[place])}", flush=True)
     return [_row(found[_place(state, request)]) for request in requests]
-
-
-def _measured(request: StepRequest) -> dict[str, Any]:
-    environment = {**_environment(), **(preload() or {}), **({} if request.lean == "off" else SETTINGS)}
-    if request.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(request.threads)
-    return ask("steps", "measure", dataclasses.asdict(request), environment)
-
-
-def _environment() -> dict[str, str]:
-    here = str(Path(__file__).parent)
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))}
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:
@@ -139,4 +125,4 @@ def _predict(asked: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer({"predict": _predict, "measure": lambda request, _: measure(StepRequest(**request))})
+    answer({"predict": _predict})

@@ -285,11 +285,16 @@ def test_steps_are_measured_in_turns_and_remembered(load, tmp_path, monkeypatch,
     predicted = dict.fromkeys(steps.PREDICTED, 1)
 
     def ask(module, task, request, environment):
-        calls.append(task if task == "predict" else request["method"])
-        measured = {**dict.fromkeys(steps.MEASURED, 2), "step_ms": float(len(calls))}
-        return {"rows": [predicted for _ in request["steps"]]} if task == "predict" else measured
+        calls.append(task)
+        return {"rows": [predicted for _ in request["steps"]]}
+
+    def in_process(task, request):
+        assert task == "measure"
+        calls.append(request.method)
+        return {**dict.fromkeys(steps.MEASURED, 2), "step_ms": float(len(calls))}
 
     monkeypatch.setattr(steps, "ask", ask)
+    monkeypatch.setattr(steps, "in_process", in_process)
     requests = [steps.StepRequest("pocket", None, method) for method in ("last", "full", "last")]
     rows = steps.measured(requests, tmp_path, 3)
     assert calls == ["predict", *["last", "full"] * 3]
