@@ -50,7 +50,7 @@ class MobileTL:
 
     name: ClassVar[str] = "mobiletl"
     title: ClassVar[str] = "MobileTL"
-    grade: ClassVar[Grade] = "recommended"
+    grade: ClassVar[Grade] = "special use"
     starts_unchanged: ClassVar[bool] = True
     merges: ClassVar[bool] = True
 
