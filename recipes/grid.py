@@ -195,7 +195,7 @@ def _run(task: tuple[Job, Path, Path]) -> dict[str, Any]:
             side_lr=job.side_lr,
             label_smoothing=job.label_smoothing,
             val_fraction=job.val_fraction,
-            lean=lean_named("small", job.frozen_bits),
+            lean=lean_named("fast", job.frozen_bits),  # learns what "small" learns, in less time
             workers=0,
             seed=job.seed,
             **({} if job.crop_scale is None else {"crop_scale": job.crop_scale}),
