@@ -127,7 +127,7 @@ def step(model, images):
 @pytest.mark.parametrize("method", [Input(), Input(bounded=True), Input(head="map")], ids=repr)
 @pytest.mark.parametrize("kind", ["floats", "bytes"])
 def test_lean_computes_the_same_gradients(small, method, chunk, kind, monkeypatch):
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)
     torch.manual_seed(0)
     model = adapt(small, method, CLASSES)
     for module in model.modules():

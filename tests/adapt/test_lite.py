@@ -166,7 +166,7 @@ def test_a_module_without_a_trained_last_shift():
     ids=str,
 )
 def test_lean_is_plain_to_noise_and_keeps_what_it_declares(method, monkeypatch):
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)
     model = lively(adapt(load("mobilenet_v2", weights="none", width=0.35, image_size=96), method, TEN))
     model.to(memory_format=torch.channels_last)
     images = photos(6, 96).contiguous(memory_format=torch.channels_last)

@@ -107,7 +107,7 @@ def flat(model, images):
 @pytest.mark.parametrize("method", [Mask(), Mask(granularity="weight", where="all"), RepNetMask()], ids=repr)
 @pytest.mark.parametrize("family", ["mobilenet_v1", "mobilenet_v2", "resnet20"])
 def test_lean_computes_the_gradients_of_a_mask_that_has_zeros(family, method, chunk, monkeypatch):
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)
     torch.manual_seed(0)
     width = None if family == "resnet20" else 0.35
     model = scatter(adapt(load(family, weights="none", width=width, image_size=64), method, CLASSES))

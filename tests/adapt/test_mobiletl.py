@@ -191,7 +191,7 @@ def step(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
     "settings", [{"norms": n} for n in ("dw-bn", "all-bn", "all-bn-shift")] + [{"signed": "gates"}], ids=str
 )
 def test_lean_gradients_are_plain_ones(family, settings, monkeypatch):
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)
     width = {"width": 0.35} if family == "mobilenet_v2" else {}
     model = adapt(load(family, weights="none", image_size=64, **width), MobileTL(**settings), classes(3))
     images = torch.randn(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))

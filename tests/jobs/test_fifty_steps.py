@@ -28,7 +28,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["repnet", "full"])
 def test_the_same_accuracy(method: str, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)  # as small as it is, the step is cut
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)  # as small as it is, the step is cut
     found = {}
     settings: dict[str, Lean | None] = {"off": None, "small": SMALL, "fast": FAST}
     for name, lean in settings.items():

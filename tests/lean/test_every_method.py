@@ -67,7 +67,7 @@ def flat(gradients: dict[str, Tensor]) -> Tensor:
 @pytest.fixture(autouse=True)
 def _cut_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps as small as a test's would be left whole, and nothing of the cutting tested."""
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)
     torch.manual_seed(0)
 
 
@@ -118,7 +118,7 @@ def test_small_steps_are_left_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     images = images_for("mobilenet_v2")
     found = {}
     for threshold in (0, 10**12):
-        monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", threshold)
+        monkeypatch.setattr("edgewise.lean.planning.ROOM", threshold)
         model = adapted("mobilenet_v2", "bn")
         make_lean(model)
         step(model, images)

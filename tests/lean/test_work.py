@@ -42,7 +42,7 @@ def worked(model: nn.Module, images: Tensor, lean: Lean) -> Work:
 @pytest.fixture(autouse=True)
 def _cut_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps as small as these would be left whole, and nothing computed again."""
-    monkeypatch.setattr("edgewise.lean.planning.WORTH_SAVING", 0)
+    monkeypatch.setattr("edgewise.lean.planning.ROOM", 0)
     torch.manual_seed(0)
 
 

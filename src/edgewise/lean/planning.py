@@ -16,7 +16,7 @@ from edgewise.ops import Analysis, Instruction, Op, Plan, Program
 from edgewise.ops.program import FLOAT
 
 Key = int
-WORTH_SAVING = 16_000_000
+ROOM = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class _Bound:
 def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recompute: bool = True) -> Steps:
     """Plan ``graph`` for a batch like ``image``, in the model's present mode and pattern of gradients.
 
-    ``chunk`` is the number of images a run takes at once, 0 for the whole batch; ``recompute`` lets it
-    compute again what costs more to keep.  A step of less than `WORTH_SAVING` bytes is neither cut nor
-    computed again: on small maps the calls would take longer than the arithmetic.
+    ``chunk`` is the least number of images a run takes at once, 0 for the whole batch; ``recompute`` lets it
+    compute again what costs more to keep.  Both go only as far as it takes to stay below `ROOM` bytes:
+    on small maps the calls would take longer than the arithmetic.
     Raises `edgewise.lean.values.Unshapeable`.
     """
     values = shapes_of(graph, model, image)
@@ -91,12 +91,11 @@ def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recomp
     shapes = {key: _per_image(values[node]) for node, key in keys.items() if isinstance(values[node], Tensor)}
     held = {item.source for item in items if isinstance(item, StatisticsStep)} | {image_key}
     steps, wants = _steps(items, result, shapes, held, model, recompute=False)
-    if _fullest(steps, wants, len(image), len(image)) <= WORTH_SAVING:
-        chunk = 0
-    elif recompute:
+    least = min(chunk or len(image), len(image))
+    if recompute and _fullest(steps, wants, least, len(image)) > ROOM:
         steps, wants = _steps(items, result, shapes, held, model, recompute=True)
     moments = _moments(steps, wants, len(image))
-    steps = _chunked(steps, wants, min(chunk or len(image), len(image)), len(image))
+    steps = _chunked(steps, wants, least, len(image))
     return Steps(
         image_key, tuple(steps), tuple(_forget(steps, result)), result,
         {node: value for node, value in values.items() if not isinstance(value, Tensor)},
@@ -261,9 +260,9 @@ def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> l
     """Each run with the images it takes at once: at least ``chunk``, and more where that costs nothing.
 
     The fullest moment decides: what the runs before have kept, and the widest point of a run at
-    ``chunk`` images.  Other runs take as many images as stay below it, which is faster.
+    ``chunk`` images.  Runs take as many images as stay below it, or below `ROOM`, which is faster.
     """
-    moments, fullest = _moments(steps, wants, images), _fullest(steps, wants, chunk, images)
+    moments, fullest = _moments(steps, wants, images), max(ROOM, _fullest(steps, wants, chunk, images))
 
     def images_of(kept: int, width: int) -> int:
         return min(images, max(chunk, (fullest - kept) // max(1, width)))
