@@ -13,7 +13,7 @@ from op_cases import BOUNDS, CASES, LAYOUTS, Case, Needs, laid_out, twin
 from torch import Tensor
 
 import edgewise.ops
-from edgewise.ops import AveragePool, Conv, FrozenConv, Geometry, Plan, Signed, run
+from edgewise.ops import AveragePool, Conv, FrozenConv, Geometry, Plan, Signed, kernels_met, run
 from edgewise.ops.base import Saved, as_rows
 
 IMAGES = 5
@@ -84,6 +84,34 @@ def test_in_single_precision_for_every_layout(case: Case, layout: str) -> None:
     for chunk in (1, 3) if layout == "channels_last" else (3,):
         for needs in sorted(patterns):
             compare(case, needs, Plan(case.program, chunk), tensors, layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_products_of_many_pixels(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads and more leave them to oneDNN, which is another way through every 1 x 1 convolution."""
+    monkeypatch.setattr("edgewise.ops.geometry.MANY_PIXELS", 1)
+    cases = [
+        case for case in CASES if isinstance(case.op, Conv | FrozenConv) and case.op.geometry.pointwise(case.shapes[1])
+    ]
+    assert len(cases) >= 2
+    torch.set_num_threads(2)
+    try:
+        for case in cases:
+            for kind in (torch.float32, torch.float64):
+                compare(case, max(case.patterns()), Plan(case.program, 3), case.tensors(IMAGES, kind, layout), layout)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_shapes_that_code_is_compiled_for_are_counted_once() -> None:
+    conv, x, weight = Geometry((2, 2), (1, 1, 1, 1)), torch.empty(2, 8, 8, 3, device="meta"), (4, 3, 3, 3)
+    with kernels_met() as met:
+        for _ in range(2):
+            conv.apply(x, torch.empty(weight, device="meta"))
+        Geometry().apply(x, torch.empty(4, 3, 1, 1, device="meta"))  # a product
+        assert len(met) == 1
+        conv.input_gradient(torch.empty(2, 4, 4, 4, device="meta"), torch.empty(weight, device="meta"), (8, 8, 3))
+        assert len(met) == 2
 
 
 @every_case

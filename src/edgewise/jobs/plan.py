@@ -16,7 +16,7 @@ from edgewise.adapt import METHODS, method_class
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.settings import check, setting
-from edgewise.cost.dry import OBJECTS, on_meta
+from edgewise.cost.dry import on_meta
 from edgewise.jobs.child import Report, answer, ask
 from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
 from edgewise.lean import Lean, Work, arrangement, make_lean
@@ -162,7 +162,7 @@ def _row(step: TrainingStep, option: Option, known: dict[Hashable, dict[str, Any
 def _predicted(step: TrainingStep) -> dict[str, Any]:
     timeline, work = dry_run(step)
     return {
-        "peak": timeline.peak + OBJECTS,
+        "peak": timeline.peak,
         "fullest": dict(timeline.fullest[1]),
         "trainable_params": step.model.sizes()["trainable_params"],
         "work": dataclasses.asdict(work),

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from edgewise.core.startup import SETTINGS
-from edgewise.cost.dry import OBJECTS, on_meta
+from edgewise.cost.dry import on_meta
 from edgewise.cost.heap import VARIABLE, heap, preload, why_not
 from edgewise.cost.kept import KeptBytes
 from edgewise.cost.macs import macs_forward
@@ -61,7 +61,7 @@ def predict(request: StepRequest) -> dict[str, Any]:
         "macs_again": work.again,
         "published_mb": round(paper.total / 1e6, 2),
         "published_kept_mb": round(paper.kept_bytes / 1e6, 2),
-        "predicted_mb": round((timeline.peak + OBJECTS) / 1e6, 2),
+        "predicted_mb": round(timeline.peak / 1e6, 2),
         "fullest": {"operation": name, "kinds": {kind: round(size / 1e6, 3) for kind, size in kinds.items()}},
         "timeline": [{kind: round(size / 1e6, 3) for kind, size in kinds.items()} for kinds in timeline.thinned()],
     }

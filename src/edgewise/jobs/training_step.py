@@ -13,6 +13,7 @@ from edgewise.backbones import load
 from edgewise.core.settings import check, setting, with_texts
 from edgewise.cost.dry import Timeline, Watch, watched
 from edgewise.lean import Work, is_lean, kept_bytes, lean_named, make_lean, work_of
+from edgewise.ops import kernels_met
 from edgewise.train.adam import Adam
 
 
@@ -96,7 +97,9 @@ def dry_run(step: TrainingStep) -> tuple[Timeline, Work]:
     watch.own("weights", [*step.model.parameters(), *step.model.buffers()])
     watch.own("optimizer", step.adam.tensors().values())
     watch.own("input", [step.images, step.labels])
-    timeline = watched(watch, step)
+    with kernels_met() as kernels:
+        timeline = watched(watch, step)
+        timeline.kernels = len(kernels)
     forward: Any = step.model.forward
     work = work_of(forward.steps(step.images).steps, len(step.images)) if is_lean(step.model) else Work()
     return timeline, work

@@ -14,6 +14,7 @@ from edgewise.ops.elementwise import Signed as Signed
 from edgewise.ops.execute import Plan as Plan
 from edgewise.ops.execute import run as run
 from edgewise.ops.geometry import Geometry as Geometry
+from edgewise.ops.geometry import kernels_met as kernels_met
 from edgewise.ops.mapped import Mapped as Mapped
 from edgewise.ops.program import Analysis as Analysis
 from edgewise.ops.program import Instruction as Instruction

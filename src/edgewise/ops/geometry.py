@@ -1,6 +1,9 @@
 """The arithmetic of convolutions on maps (N, H, W, C): forward, and the two gradients."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +14,10 @@ from edgewise.ops.base import Shape, as_maps, as_rows, rows
 
 # Bytes that MKL packs a product's panels into, see `Geometry._dry`.
 PANELS, LARGEST_PANEL = 500_000, 1_600_000
+# Pixels from which oneDNN multiplies faster than MKL on two threads (by a fifth to a half; on one it does not).  It
+# keeps some 100 KB of compiled code for every shape, so the many small shapes stay with MKL.
+MANY_PIXELS = 8192
+_met: set[tuple[Any, ...]] = set()
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Geometry:
         """The convolution of maps (N, H, W, C)."""
         if x.is_meta:
             return self._dry(x, weight, (len(x), *self.shape(tuple(x.shape[1:]), tuple(weight.shape))), weight.numel())
-        if self.pointwise(tuple(weight.shape)):
+        if self.pointwise(tuple(weight.shape)) and not _many_pixels(x):
             return torch.mm(rows(x), weight.flatten(1).t()).view(*x.shape[:-1], -1)
         maps, padding = self._padded(as_maps(x))
         return as_rows(F.conv2d(maps, _strided(weight), None, self.stride, padding, self.dilation, self.groups))
@@ -55,7 +62,7 @@ class Geometry:
         """Gradient of maps of shape ``x`` (H, W, C)."""
         if grad.is_meta:
             return self._dry(grad, weight, (len(grad), *x), weight.numel())
-        if self.pointwise(tuple(weight.shape)):
+        if self.pointwise(tuple(weight.shape)) and not _many_pixels(grad):
             return torch.mm(rows(grad), weight.flatten(1)).view(*grad.shape[:-1], -1)
         if self.one_filter_a_channel(tuple(weight.shape), x):
             out = grad.new_empty((len(grad), *x))
@@ -110,6 +117,7 @@ class Geometry:
             borrowed = PANELS // 4 + min(weight.numel(), LARGEST_PANEL // 4) // 2
         elif not self.one_filter_a_channel(tuple(weight.shape), (x.shape[-1],)):
             borrowed = reordered
+            _met.add((self, tuple(x.shape), tuple(weight.shape), result))
         scratch = x.new_empty(borrowed)
         out = x.new_empty(result)
         del scratch
@@ -120,6 +128,19 @@ class Geometry:
         if (top, left) == (bottom, right):
             return maps, (top, left)
         return F.pad(maps, (left, right, top, bottom)), (0, 0)
+
+
+@contextmanager
+def kernels_met() -> Iterator[set[tuple[Any, ...]]]:
+    """The shapes that convolutions on torch's meta device meet inside, for each of which oneDNN would compile code."""
+    _met.clear()
+    yield _met
+
+
+def _many_pixels(maps: Tensor) -> bool:
+    """Whether a product over these pixels is oneDNN's."""
+    pixels = maps.numel() // max(1, maps.shape[-1])
+    return pixels >= MANY_PIXELS and torch.get_num_threads() > 1 and torch.backends.mkl.is_available()
 
 
 def taps(weight: Tensor) -> Tensor:
