@@ -92,7 +92,8 @@ def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recomp
     held = {item.source for item in items if isinstance(item, StatisticsStep)} | {image_key}
     steps, wants = _steps(items, result, shapes, held, model, recompute=False)
     least = min(chunk or len(image), len(image))
-    if recompute and _fullest(steps, wants, least, len(image)) > ROOM:
+    held_besides = _for_statistics(steps, wants, shapes, len(image))
+    if recompute and _fullest(steps, wants, least, len(image)) + held_besides > ROOM:
         steps, wants = _steps(items, result, shapes, held, model, recompute=True)
     moments = _moments(steps, wants, len(image))
     steps = _chunked(steps, wants, least, len(image))
@@ -100,7 +101,7 @@ def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recomp
         image_key, tuple(steps), tuple(_forget(steps, result)), result,
         {node: value for node, value in values.items() if not isinstance(value, Tensor)},
         tuple(str(s.node.target) for s in steps if isinstance(s, CallStep) and _worth_naming(s.node, model)),
-        max((kept for kept, _ in moments.values()), default=0) + _for_statistics(steps, wants, shapes, len(image)),
+        max((kept for kept, _ in moments.values()), default=0) + held_besides,
     )  # fmt: skip
 
 
