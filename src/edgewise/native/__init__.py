@@ -1,5 +1,6 @@
 """Compiled inner loops, each with a plain torch twin for machines without a C compiler."""
 
+from edgewise.native.functions import adam_ as adam_
 from edgewise.native.functions import affine_clamp as affine_clamp
 from edgewise.native.functions import affine_grad_ as affine_grad_
 from edgewise.native.functions import clamp_ as clamp_
@@ -8,4 +9,6 @@ from edgewise.native.functions import depthwise_grad_input as depthwise_grad_inp
 from edgewise.native.functions import depthwise_grad_weight as depthwise_grad_weight
 from edgewise.native.functions import mask_ as mask_
 from edgewise.native.functions import moments as moments
+from edgewise.native.functions import standardise as standardise
+from edgewise.native.functions import standardise_grad as standardise_grad
 from edgewise.native.functions import why_not as why_not

@@ -71,6 +71,38 @@ def affine_grad_(
     return to_shift, to_scale
 
 
+def standardise(x: Tensor, eps: float) -> Tensor:
+    centred, deviation = _centred(x)
+    return centred.div_(deviation + eps)
+
+
+def standardise_grad(g: Tensor, x: Tensor, eps: float) -> Tensor:
+    """With c = x - mean(x) and s its deviation: dc = g / (s + eps) - c · sum(g c) / ((n - 1) s (s + eps)²)."""
+    centred, deviation = _centred(x)
+    wide = deviation + eps
+    along = (g * centred).sum(1, keepdim=True) / ((x.shape[1] - 1) * deviation * wide.square())
+    to_centred = g / wide
+    to_centred -= centred.mul_(along)
+    return to_centred.sub_(to_centred.mean(1, keepdim=True))
+
+
+def adam_(
+    parameter: Tensor,
+    gradient: Tensor,
+    first: Tensor,
+    second: Tensor,
+    *,
+    rate: float,
+    correction: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    first.lerp_(gradient, 1 - beta1)
+    second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    parameter.addcdiv_(first, second.sqrt().div_(correction).add_(eps), value=-rate)
+
+
 def mask_(g: Tensor, bits: Tensor) -> None:
     # As integers, of which -1 has every bit set: `masked_fill_` decides for each element and takes far longer.
     whole = INTEGERS[g.element_size()]
@@ -115,6 +147,13 @@ def depthwise_grad_weight(g: Tensor, x: Tensor, out: Tensor, *, stride: int, pad
     maps, size = full[reached].permute(0, 3, 1, 2), list(_filters(out).shape)
     gradient = conv2d_weight(maps, size, g.permute(0, 3, 1, 2), stride, 0, 1, g.shape[-1])
     out.copy_(gradient.flatten(1).t())
+
+
+def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows without their mean, and their unbiased standard deviations."""
+    centred = x - x.mean(1, keepdim=True)
+    # written out: torch's own `std` takes ten times as long
+    return centred, centred.square().sum(1, keepdim=True).div_(x.shape[1] - 1).sqrt_()
 
 
 def _filters(weight: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 float32 on the CPU is compiled; any other type or device, and every machine without a C compiler, takes
 the way of `edgewise.native.fallback`, with the same bits and the same results up to rounding.
 
-Maps are channels last and contiguous.  ``bits`` is a uint8 tensor of (n + 7) // 8 bytes for the n
-elements of a map in memory order, the first element in the lowest bit of the first byte; bits beyond
-the last element are written as 0.  Compiled code runs on ``torch.get_num_threads()`` threads.  A
-wrong type, layout or size raises `ValueError`.
+Maps are channels last and contiguous; only `adam_`, which looks at each number alone, takes other layouts.
+``bits`` is a uint8 tensor of (n + 7) // 8 bytes for the n elements of a map in memory order, the first
+element in the lowest bit of the first byte; bits beyond the last element are written as 0.  Compiled
+code runs on ``torch.get_num_threads()`` threads.  A wrong type, layout or size raises `ValueError`.
 """
 
 import math
@@ -113,6 +113,63 @@ def affine_grad_(
     return result
 
 
+def standardise(x: Tensor, eps: float) -> Tensor:
+    """``(x - mean) / (deviation + eps)`` for every row of x (R, n), the deviation unbiased: over n - 1.
+
+    NaN where n is 1.  Compiled code computes in double and rounds once; more threads change nothing.
+    """
+    _check_rows("x", x)
+    if x.is_meta:
+        return torch.empty_like(x)
+    result: Tensor = _way(x).standardise(x, eps)
+    return result
+
+
+def standardise_grad(g: Tensor, x: Tensor, eps: float) -> Tensor:
+    """The gradient of `standardise` for its x (R, n), from g (R, n); NaN in rows whose numbers are all one."""
+    _check_rows("x", x)
+    _check_like("g", g, x, x.shape)
+    if x.is_meta:
+        return torch.empty_like(x)
+    result: Tensor = _way(x).standardise_grad(g, x, eps)
+    return result
+
+
+def adam_(
+    parameter: Tensor,
+    gradient: Tensor,
+    first: Tensor,
+    second: Tensor,
+    *,
+    rate: float,
+    correction: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """One step of Adam (Kingma & Ba, 2015, Algorithm 1) in place, for four tensors of one shape, any layout:
+
+        first     += (1 - beta1) · (gradient - first)
+        second     = beta2 · second + (1 - beta2) · gradient²
+        parameter -= rate · first / (sqrt(second) / correction + eps)
+
+    ``rate`` is the learning rate over 1 - beta1^steps, ``correction`` the root of 1 - beta2^steps.  The
+    tensors share no memory.  Compiled code takes them where all are contiguous, or all channels last, and
+    then needs no memory of its own; more threads change nothing.
+    """
+    if not parameter.is_floating_point():
+        raise ValueError(f"parameter must be floating-point, not {_described(parameter)}.")
+    shape = parameter.shape
+    _check_like("gradient", gradient, parameter, shape, dense=False)
+    _check_like("first", first, parameter, shape, dense=False)
+    _check_like("second", second, parameter, shape, dense=False)
+    alike = _in_one_order(parameter, gradient, first, second)
+    if alike and parameter.is_meta:
+        return
+    way = _way(parameter) if alike else fallback
+    way.adam_(parameter, gradient, first, second, rate=rate, correction=correction, beta1=beta1, beta2=beta2, eps=eps)
+
+
 def mask_(g: Tensor, bits: Tensor) -> None:
     """``g = 0`` in place where the bit is 0."""
     _check_map("g", g)
@@ -179,13 +236,26 @@ def _check_map(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} must be a contiguous floating-point map, not {_described(x)}.")
 
 
-def _check_like(name: str, value: Tensor | None, x: Tensor, shape: torch.Size) -> None:
+def _in_one_order(*tensors: Tensor) -> bool:
+    """Do all numbers lie one after another, and in all tensors in the same order?"""
+    return all(tensor.is_contiguous() for tensor in tensors) or all(
+        tensor.is_contiguous(memory_format=torch.channels_last) for tensor in tensors
+    )
+
+
+def _check_rows(name: str, x: Tensor) -> None:
+    _check_map(name, x)
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have two dimensions, rows and the numbers of a row, not {_described(x)}.")
+
+
+def _check_like(name: str, value: Tensor | None, x: Tensor, shape: torch.Size, dense: bool = True) -> None:
     if value is None:
         return
-    if value.dtype != x.dtype or value.device != x.device or value.shape != shape or not value.is_contiguous():
-        raise ValueError(
-            f"{name} must be contiguous {x.dtype} of shape {tuple(shape)} on {x.device}, not {_described(value)}."
-        )
+    fits = value.dtype == x.dtype and value.device == x.device and value.shape == shape
+    if not fits or (dense and not value.is_contiguous()):
+        kind = f"contiguous {x.dtype}" if dense else f"{x.dtype}"
+        raise ValueError(f"{name} must be {kind} of shape {tuple(shape)} on {x.device}, not {_described(value)}.")
 
 
 def _check_bits(bits: Tensor | None, x: Tensor) -> None:

@@ -1,6 +1,6 @@
 /* Loops that torch has no single operation for: clamps that keep one bit an element, masks of such
- * bits, batch norms, and depthwise convolutions with their bias, clamp and gradients.  Called from
- * kernels.py, which has checked types and sizes.
+ * bits, batch norms, standardised rows, steps of Adam, and depthwise convolutions with their bias, clamp
+ * and gradients.  Called from kernels.py; types and sizes have been checked.
  *
  * Maps are channels last, pixels times channels in row-major order.  Bits lie in the same order, the
  * first element in the lowest bit of the first byte.  Numbers that are not a number stay so.
@@ -212,6 +212,10 @@ EXPORT void edgewise_mask(float *g, const uint8_t *bits, int64_t n, int64_t thre
 }
 
 #include "norm.h"
+
+#include "standardise.h"
+
+#include "adam.h"
 
 /* ---- depthwise convolution --------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 """The compiled functions: ``kernels.c`` through ctypes.
 
-Arguments must have been checked (`edgewise.native.functions` does): float32 on the CPU, contiguous,
-of matching sizes.  A wrong one here would read or write beyond a tensor.
+Arguments must have been checked (`edgewise.native.functions` does): float32 on the CPU, contiguous (or dense
+in one order, for `adam_`), of matching sizes.  A wrong one here would read or write beyond a tensor.
 """
 
 import ctypes
@@ -11,15 +11,18 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from edgewise.native.build import build
 
-_POINTER, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_POINTER, _SIZE, _FLOAT, _DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
 _SIGNATURES = {
     "edgewise_clamp": (*[_POINTER] * 3, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
     "edgewise_moments": (*[_POINTER] * 3, *[_SIZE] * 3),
     "edgewise_affine_clamp": (*[_POINTER] * 6, *[_SIZE] * 2, *[_FLOAT] * 2, _SIZE),
     "edgewise_affine_grad": (*[_POINTER] * 7, *[_SIZE] * 3),
+    "edgewise_standardise": (*[_POINTER] * 3, *[_SIZE] * 2, _DOUBLE, _SIZE),
+    "edgewise_adam": (*[_POINTER] * 4, _SIZE, *[_DOUBLE] * 5, _SIZE),
     "edgewise_mask": (*[_POINTER] * 2, *[_SIZE] * 2),
     "edgewise_depthwise": (*[_POINTER] * 5, *[_SIZE] * 10, *[_FLOAT] * 2, _SIZE),
     "edgewise_depthwise_grad_input": (*[_POINTER] * 4, *[_SIZE] * 11),
@@ -121,6 +124,41 @@ def affine_grad_(
     ):  # fmt: skip
         raise MemoryError
     return to_shift, to_scale
+
+
+def standardise(x: Tensor, eps: float) -> Tensor:
+    return _standardise(x, None, eps)
+
+
+def standardise_grad(g: Tensor, x: Tensor, eps: float) -> Tensor:
+    return _standardise(x, g, eps)
+
+
+def _standardise(x: Tensor, g: Tensor | None, eps: float) -> Tensor:
+    (rows, count), out = x.shape, torch.empty_like(x)
+    _library().edgewise_standardise(
+        x.data_ptr(), _at(g), out.data_ptr(), rows, count, eps, torch.get_num_threads()
+    )  # fmt: skip
+    return out
+
+
+def adam_(
+    parameter: Tensor,
+    gradient: Tensor,
+    first: Tensor,
+    second: Tensor,
+    *,
+    rate: float,
+    correction: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    _library().edgewise_adam(
+        parameter.data_ptr(), gradient.data_ptr(), first.data_ptr(), second.data_ptr(), parameter.numel(),
+        rate, correction, beta1, beta2, eps, torch.get_num_threads(),
+    )  # fmt: skip
+    increment_version(parameter)  # as torch's own do: a backward pass that still needs the old numbers fails
 
 
 def mask_(g: Tensor, bits: Tensor) -> None:

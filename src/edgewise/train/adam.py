@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.core.errors import EdgewiseError
+from edgewise.native import adam_
 from edgewise.train.moments import WORTH_CODING, Moment8, flat, pieces
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
@@ -92,10 +93,17 @@ class Adam:
                 moment.encode(start, values)
 
     def _move(self, first: Tensor, second: Tensor, gradient: Tensor, parameter: Tensor, rate: float) -> None:
-        first.lerp_(gradient, 1 - BETA1)
-        second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        denominator = second.sqrt().div_(math.sqrt(1 - BETA2**self.steps)).add_(EPS)
-        parameter.addcdiv_(first, denominator, value=-rate / (1 - BETA1**self.steps))
+        adam_(
+            parameter,
+            gradient,
+            first,
+            second,
+            rate=rate / (1 - BETA1**self.steps),
+            correction=math.sqrt(1 - BETA2**self.steps),
+            beta1=BETA1,
+            beta2=BETA2,
+            eps=EPS,
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The live moments, by ``first/NAME`` and ``second/NAME`` (``…/codes`` and ``…/largest`` in 8 bits)."""

@@ -1,0 +1,106 @@
+"""What reprogramming is made of (Chen, "Model Reprogramming", AAAI 2024; arXiv 2202.10629, Section 3).
+
+A frozen source model f serves another task by what goes in and how its answers are read::
+
+    Reprogrammed(x) = mapping(f(transform(x)))
+
+Four protocols, each in a folder of its own: an `InputTransform` (the trained *program*, or none), a
+`Source` (the frozen model, which may be behind an API), a `Mapping` (from the source's classes to
+the task's), and a trainer.  None knows which of the others it meets.
+"""
+
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from edgewise.reprogram.space import Space
+
+Answer = Literal["logits", "probs", "top-k", "label"]
+Domain = Literal["logits", "probs"]
+Aggregate = Literal["mean", "max"]
+
+LEAST = 1e-12
+"""Smallest probability whose logarithm is taken."""
+
+
+class InputTransform(Protocol):
+    """From a sample of the task to one that the source reads; a `torch.nn.Module` whose parameters train."""
+
+    gives: Space
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """(N, …) of the task to (N, ``*gives.shape``) within ``gives``; never changes ``samples``."""
+
+    def penalty(self) -> Tensor:
+        """What is added to the loss; a number, 0 where nothing is."""
+
+
+class Source(Protocol):
+    """A frozen model of ``classes`` classes and what it answers with.
+
+    ``fingerprint`` tells it from any other; a program trained on one is refused by another.
+    """
+
+    takes: Space
+    classes: int
+    answers: Answer
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights, or of its answers to fixed samples."""
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Scores (N, classes), as ``answers`` says; a label alone is a row with a single 1."""
+
+
+class Reader(Protocol):
+    """A fitted mapping: a `torch.nn.Module` from the source's scores to the task's."""
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """(N, source's classes), in the mapping's ``domain``, to logits (N, task's classes)."""
+
+
+class Mapping(Protocol):
+    """How the source's classes are read as the task's: settings, a frozen dataclass.
+
+    ``needs_scores`` says whether `fit` looks at scores; where it does, they cost queries.  ``every``
+    is after how many epochs it is fitted again, 0 for never.
+    """
+
+    name: ClassVar[str]
+    needs_scores: ClassVar[bool]
+
+    @property
+    def domain(self) -> Domain:
+        """What the reader reads."""
+
+    @property
+    def every(self) -> int:
+        """Epochs between fits."""
+
+    def fit(self, scores: Tensor, targets: Tensor, classes: int) -> Reader:
+        """A reader for ``classes`` classes.
+
+        ``scores`` (N, source's classes) are the source's answers to transformed training samples, in
+        ``domain``, and ``targets`` (N,) their classes, 0 to ``classes`` - 1, of which some may be missing.
+        Where ``needs_scores`` is False, N may be 0.  Raises `UsageError` where the source has too few classes.
+        """
+
+
+def in_domain(scores: Tensor, answers: Answer, domain: Domain) -> Tensor:
+    """A source's ``scores`` as probabilities or as logits.
+
+    Logits from probabilities are their logarithms: a softmax gives the same probabilities back.
+    """
+    if domain == "probs":
+        return scores.softmax(1) if answers == "logits" else scores
+    return scores if answers == "logits" else scores.clamp_min(LEAST).log()
+
+
+def counted(scores: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """How often the source's first choice was s on class t: (source's classes, ``classes``)."""
+    counts = torch.zeros(scores.shape[1], classes, dtype=torch.long)
+    if len(scores):
+        counts.index_put_((scores.argmax(1), targets), torch.tensor(1), accumulate=True)
+    return counts

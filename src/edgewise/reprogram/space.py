@@ -1,0 +1,39 @@
+"""What a model reads: the shape of one sample and the range of its numbers."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from edgewise.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Space:
+    """Samples of ``shape``, such as (3, 224, 224) for colour images, with numbers from ``low`` to ``high``.
+
+    Where ``symbols`` is not 0 a sample is a row of whole numbers below it: tokens of a vocabulary.
+    """
+
+    shape: tuple[int, ...]
+    low: float = -math.inf
+    high: float = math.inf
+    symbols: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers a sample has."""
+        return math.prod(self.shape)
+
+    def check(self, samples: Tensor, whose: str) -> None:
+        """Raise `UsageError` where a batch of ``samples`` lies outside; ``whose`` names what made them."""
+        if tuple(samples.shape[1:]) != self.shape:
+            raise UsageError(f"{whose} is of shape {tuple(samples.shape[1:])}; the model reads {self.shape}.")
+        if samples.numel() == 0:
+            return
+        least, most = float(samples.min()), float(samples.max())
+        low, high = (0, self.symbols - 1) if self.symbols else (self.low, self.high)
+        if not (math.isfinite(least) and math.isfinite(most)):
+            raise UsageError(f"{whose} holds numbers that are not finite.")
+        if least < low or most > high:
+            raise UsageError(f"{whose} has numbers from {least:g} to {most:g}; the model reads {low:g} to {high:g}.")
