@@ -4,9 +4,9 @@ A frozen source model f serves another task by what goes in and how its answers 
 
     Reprogrammed(x) = mapping(f(transform(x)))
 
-Four protocols, each in a folder of its own: an `InputTransform` (the trained *program*, or none), a
-`Source` (the frozen model, which may be behind an API), a `Mapping` (from the source's classes to
-the task's), and a trainer.  None knows which of the others it meets.
+Four nouns, each with a folder of its own: an `InputTransform` (settings) builds a trained `Program`; a `Source` is the
+frozen model, which may be behind an API; a `Mapping` (settings) fits a `Reader` from the source's classes to the
+task's; and a trainer moves the program and the reader.  None knows which of the others it meets.
 """
 
 from typing import ClassVar, Literal, Protocol
@@ -24,8 +24,8 @@ LEAST = 1e-12
 """Smallest probability whose logarithm is taken."""
 
 
-class InputTransform(Protocol):
-    """From a sample of the task to one that the source reads; a `torch.nn.Module` whose parameters train."""
+class Program(Protocol):
+    """From samples of the task to samples that the source reads; a `torch.nn.Module` whose parameters train."""
 
     gives: Space
 
@@ -33,7 +33,19 @@ class InputTransform(Protocol):
         """(N, …) of the task to (N, ``*gives.shape``) within ``gives``; never changes ``samples``."""
 
     def penalty(self) -> Tensor:
-        """What is added to the loss; a number, 0 where nothing is."""
+        """What is added to the loss of a batch; a number, 0 where nothing is."""
+
+
+class InputTransform(Protocol):
+    """How a sample becomes one of the source's: settings, a frozen dataclass."""
+
+    name: ClassVar[str]
+
+    def build(self, samples: Space, takes: Space) -> Program:
+        """A program from ``samples`` to what the source ``takes``, as it is before training.
+
+        Raises `UsageError`, with both sizes, where a sample does not fit.
+        """
 
 
 class Source(Protocol):

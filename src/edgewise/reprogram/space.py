@@ -31,7 +31,7 @@ class Space:
             raise UsageError(f"{whose} is of shape {tuple(samples.shape[1:])}; the model reads {self.shape}.")
         if samples.numel() == 0:
             return
-        least, most = float(samples.min()), float(samples.max())
+        least, most = float(samples.detach().min()), float(samples.detach().max())
         low, high = (0, self.symbols - 1) if self.symbols else (self.low, self.high)
         if not (math.isfinite(least) and math.isfinite(most)):
             raise UsageError(f"{whose} holds numbers that are not finite.")

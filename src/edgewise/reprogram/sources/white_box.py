@@ -1,0 +1,79 @@
+"""A source whose weights are here: its gradients can be followed, and it is proven not to move."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.backbones import Backbone
+from edgewise.core.errors import EdgewiseError, UsageError
+from edgewise.core.preprocess import Preprocess
+from edgewise.core.surgery import digest
+from edgewise.reprogram.base import Answer
+from edgewise.reprogram.space import Space
+
+
+class Standardise(nn.Module):
+    """Images from 0 to 1 to what a backbone expects; differentiable by the images."""
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(preprocess.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocess.std).view(3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+
+class WhiteBox:
+    """``module`` frozen and in eval mode, as a source of ``classes`` classes that answers with logits.
+
+    The module itself is frozen, not a copy: a source may be large.  Its parameters take no gradient any more;
+    gradients pass through it to what it reads.  Raises `UsageError` where its answer to a sample is not
+    (1, ``classes``).
+    """
+
+    answers: ClassVar[Answer] = "logits"
+
+    def __init__(self, module: nn.Module, takes: Space, classes: int) -> None:
+        self.module, self.takes, self.classes = module.eval(), takes, classes
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        self._fingerprint = digest(module.state_dict())
+        kind = torch.long if takes.symbols else torch.float32
+        with torch.no_grad():
+            shape = tuple(module(torch.zeros(1, *takes.shape, dtype=kind)).shape)
+        if shape != (1, classes):
+            raise UsageError(f"The source answers one sample with {shape}, and (1, {classes}) was said.")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of its weights and buffers as they were when it became a source."""
+        return self._fingerprint
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        logits: Tensor = self.module(samples)
+        return logits
+
+    def check_untouched(self) -> None:
+        """Raise `EdgewiseError` where the module is not what it was, or not in eval mode."""
+        if any(module.training for module in self.module.modules()):
+            raise EdgewiseError("A part of the source is in training mode: its answers would change with the batch.")
+        if digest(self.module.state_dict()) != self._fingerprint:
+            raise EdgewiseError("The source's weights have changed since it became a source: a program for it is void.")
+
+
+def of_backbone(backbone: Backbone) -> WhiteBox:
+    """A backbone with its own classifier; it reads colour images (3, size, size) from 0 to 1.
+
+    Raises `UsageError` where its last layer is not its own (random).
+    """
+    if backbone.classes is None and backbone.weights is None:
+        raise UsageError(f"{backbone.name} has no classifier of its own here, and reprogramming reads its answers.")
+    head = backbone.module.get_submodule(backbone.head)
+    assert isinstance(head, nn.Linear)
+    size = backbone.input.size
+    module = nn.Sequential(Standardise(backbone.input), backbone.module)
+    return WhiteBox(module, Space((3, size, size), 0.0, 1.0), head.out_features)
