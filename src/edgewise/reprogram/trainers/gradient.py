@@ -1,0 +1,52 @@
+"""Adam along the gradient: for sources whose weights are here."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from edgewise.core.settings import check, setting
+from edgewise.reprogram.trainers.base import Loss, Stepper
+from edgewise.train.adam import Adam
+from edgewise.train.schedule import cosine
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Adam with a cosine to zero, along the gradient through the frozen source."""
+
+    name: ClassVar[str] = "gradient"
+    follows_gradients: ClassVar[bool] = True
+    lr: float = setting(0.05, "learning rate", low=0, high=100)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def build(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> Stepper:
+        return _Steps(self.lr, parameters)
+
+    def evaluations(self) -> int:
+        return 1
+
+
+class _Steps:
+    def __init__(self, lr: float, parameters: Sequence[tuple[str, nn.Parameter]]) -> None:
+        self.lr, self.adam = lr, Adam({"program": parameters})
+
+    def step(self, loss: Loss, progress: float, seed: int) -> float:
+        torch.manual_seed(seed)
+        found = loss()
+        value = float(found.detach())
+        if math.isfinite(value):
+            found.backward()
+            self.adam.step({"program": self.lr * cosine(progress)})
+        return value
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self.adam.tensors()
+
+    def set_updates(self, updates: int) -> None:
+        self.adam.steps = updates
