@@ -70,6 +70,10 @@ class BlackBox:
             known |= answered
         return torch.from_numpy(np.stack([known[key] for key in keys])) if keys else torch.empty(0, self.classes)
 
+    def __deepcopy__(self, memo: Any) -> "BlackBox":
+        """Itself: one ledger pays for all copies."""
+        return self
+
     @property
     def fingerprint(self) -> str:
         """Of its answers to four fixed samples, rounded to three digits; costs four queries the first time."""

@@ -1,6 +1,6 @@
 """A source whose weights are here: its gradients can be followed, and it is proven not to move."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,10 @@ class WhiteBox:
     def fingerprint(self) -> str:
         """SHA-256 of its weights and buffers as they were when it became a source."""
         return self._fingerprint
+
+    def __deepcopy__(self, memo: Any) -> "WhiteBox":
+        """Itself: nothing changes a frozen source, and scikit-learn copies what its clones are made of."""
+        return self
 
     def __call__(self, samples: Tensor) -> Tensor:
         logits: Tensor = self.module(samples)

@@ -1,0 +1,160 @@
+"""A frozen model that serves another task, as an estimator: fit, predict, predict_proba, score."""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from edgewise.core.errors import UsageError
+from edgewise.core.progress import Listener, Silent
+from edgewise.reprogram.base import InputTransform, Mapping, Source
+from edgewise.reprogram.mappings.frequency import FrequencyMap
+from edgewise.reprogram.pipeline import Pipeline, in_pieces, source_scores
+from edgewise.reprogram.sources.ledger import BudgetExceededError
+from edgewise.reprogram.sources.white_box import WhiteBox
+from edgewise.reprogram.space import Space
+from edgewise.reprogram.task import Labelled, ReprogramTask
+from edgewise.reprogram.trainers.base import Trainer
+from edgewise.reprogram.trainers.gradient import Gradient
+from edgewise.reprogram.transforms.pad import Pad
+from edgewise.train.loop import run
+
+
+class Reprogrammed:
+    """``source`` (frozen) reprogrammed for the classes that `fit` is shown.
+
+    ``transform``, ``mapping`` and ``trainer`` are settings; every part can be exchanged.  ``samples`` is what a sample
+    may be: by default its range is the source's where all numbers lie in it.  The constructor stores what it is
+    given and does nothing, so that scikit-learn can clone and cross-validate it.
+
+    After `fit`: ``classes_`` (the labels in order), ``work_`` (the `Pipeline`), ``history_``, and ``stopped_``, a
+    sentence where the budget ended the training before its last step, else None.
+    """
+
+    _estimator_type = "classifier"
+
+    def __init__(
+        self,
+        source: Source,
+        transform: InputTransform | None = None,
+        mapping: Mapping | None = None,
+        trainer: Trainer | None = None,
+        epochs: int = 10,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        self.source, self.transform, self.mapping, self.trainer = source, transform, mapping, trainer
+        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
+
+    def fit(
+        self,
+        X: ArrayLike | torch.Tensor,
+        y: ArrayLike,
+        val: tuple[ArrayLike | torch.Tensor, ArrayLike] | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
+        listener: Listener | None = None,
+    ) -> "Reprogrammed":
+        """Train on samples ``X`` (N, …) of classes ``y`` (N,); with ``val`` the best epoch on it is kept.
+
+        ``folder`` is where checkpoints go, for ``resume``; by default nothing is left.  A budget that is used up
+        ends the training with the program as it is then.  Raises `UsageError` where the parts do not fit, before
+        anything is asked of the source.
+        """
+        if self.epochs < 0 or self.batch_size < 1:
+            raise UsageError(f"epochs is {self.epochs} and batch_size {self.batch_size}; at least 0 and 1.")
+        samples, labels = _tensor(X), np.asarray(y)
+        if len(samples) == 0:
+            raise UsageError("There are no samples to train on.")
+        self.classes_: NDArray[Any] = np.unique(labels)
+        transform, mapping, trainer = (
+            self.transform or Pad(),
+            self.mapping or FrequencyMap(),
+            self.trainer or Gradient(),
+        )
+        if trainer.follows_gradients and not isinstance(self.source, WhiteBox):
+            raise UsageError(
+                f"The trainer {trainer.name} follows gradients, and this source only answers: take sphere or spsa."
+            )
+        train = Labelled(samples, self._targets(labels))
+        checked = None if val is None else Labelled(_tensor(val[0]), self._targets(np.asarray(val[1])))
+        program = transform.build(_space(samples, self.source.takes), self.source.takes)
+        shown = samples if mapping.needs_scores else samples[:0]
+        found = source_scores(program, self.source, mapping.domain, shown)
+        reader = mapping.fit(found, train.targets[: len(found)], len(self.classes_))
+        self.work_ = Pipeline(program, self.source, reader, mapping.domain)
+        self.history_: list[dict[str, Any]] = []
+        self.stopped_: str | None = None
+        identity: dict[str, Any] = {
+            name: {"name": part.name, **asdict(part)}  # type: ignore[call-overload]
+            for name, part in (("transform", transform), ("mapping", mapping), ("trainer", trainer))
+        }
+        identity |= {"seed": self.seed, "batch_size": self.batch_size, "source": self.source.fingerprint}
+        task = ReprogramTask(self.work_, mapping, trainer, train, checked, self.batch_size, self.seed, identity)
+        if not self.epochs or not self.work_.parameters():
+            return self
+        with tempfile.TemporaryDirectory() as passing:
+            place = folder or Path(passing)
+            try:
+                self.history_ = run(task, self.epochs, place, listener or Silent(), resume).history
+            except BudgetExceededError as reason:
+                self.stopped_ = str(reason)
+        if isinstance(self.source, WhiteBox):
+            self.source.check_untouched()
+        return self
+
+    def predict_proba(self, X: ArrayLike | torch.Tensor) -> NDArray[np.float32]:
+        """Probabilities (N, classes), in the order of ``classes_``."""
+        return in_pieces(self._fitted(), _tensor(X)).numpy()
+
+    def predict(self, X: ArrayLike | torch.Tensor) -> NDArray[Any]:
+        """The likeliest class of each sample (N,)."""
+        places = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[places])
+
+    def score(self, X: ArrayLike | torch.Tensor, y: ArrayLike) -> float:
+        """Accuracy, 0 to 1."""
+        return float((self.predict(X) == np.asarray(y)).mean())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the constructor was given, for scikit-learn."""
+        names = ("source", "transform", "mapping", "trainer", "epochs", "batch_size", "seed")
+        return {name: vars(self)[name] for name in names}
+
+    def set_params(self, **values: Any) -> "Reprogrammed":
+        """Change what the constructor was given, for scikit-learn."""
+        if strange := values.keys() - self.get_params().keys():
+            raise UsageError(f"There is no parameter {', '.join(sorted(strange))}.")
+        vars(self).update(values)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """A classifier, for scikit-learn 1.6 and later (which asks for this; earlier ones for the name above)."""
+        from sklearn.utils import ClassifierTags, Tags, TargetTags
+
+        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+
+    def _targets(self, labels: NDArray[Any]) -> torch.Tensor:
+        if strange := set(labels.tolist()) - set(self.classes_.tolist()):
+            raise UsageError(f"Classes that training does not have: {', '.join(map(str, sorted(strange)))}.")
+        return torch.from_numpy(np.searchsorted(self.classes_, labels)).long()
+
+    def _fitted(self) -> Pipeline:
+        if "work_" not in vars(self):
+            raise UsageError("Nothing has been fitted yet: call fit first.")
+        return self.work_
+
+
+def _tensor(values: ArrayLike | torch.Tensor) -> torch.Tensor:
+    found = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    return found / 255 if found.dtype == torch.uint8 else found.float() if found.is_floating_point() else found
+
+
+def _space(samples: torch.Tensor, takes: Space) -> Space:
+    """What the samples may be: the source's range where they all lie in it."""
+    inside = float(samples.min()) >= takes.low and float(samples.max()) <= takes.high
+    return Space(tuple(samples.shape[1:]), *((takes.low, takes.high) if inside else ()))

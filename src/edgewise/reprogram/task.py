@@ -1,0 +1,120 @@
+"""Training a program, as the loop runs it."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgewise.core.errors import UsageError
+from edgewise.core.seeds import derive
+from edgewise.reprogram.base import Mapping as OutputMapping
+from edgewise.reprogram.pipeline import Pipeline, in_pieces, source_scores
+from edgewise.reprogram.trainers.base import Trainer
+from edgewise.train.loop import Scores, StepResult
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples (N, …) and their classes (N,), whole numbers."""
+
+    samples: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.samples) != len(self.targets):
+            raise UsageError(f"{len(self.samples)} samples have {len(self.targets)} classes.")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def digest(self) -> str:
+        """SHA-256 of the numbers."""
+        parts = (self.samples.contiguous(), self.targets.contiguous())
+        return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+
+
+class ReprogramTask:
+    """Cross-entropy of the task's classes plus the program's penalty; implements `loop.Task`.
+
+    Cross-entropy divides by the sum over the task's classes, also where the mapping combines probabilities:
+    ``-log(P(t) / sum P)``, not the survey's ``-log P(t)``, which a source lowers by being sure of anything else.
+    """
+
+    def __init__(
+        self,
+        work: Pipeline,
+        mapping: OutputMapping,
+        trainer: Trainer,
+        train: Labelled,
+        val: Labelled | None,
+        batch_size: int,
+        seed: int,
+        identity: Mapping[str, Any],
+    ) -> None:
+        self.work, self.mapping, self.train, self.val = work, mapping, train, val
+        self.batch_size, self.seed = batch_size, seed
+        self.stepper = trainer.build(work.parameters())
+        self.steps = math.ceil(len(train) / batch_size)
+        self.identity = {**identity, "samples": train.digest()}
+        self.classes = int(train.targets.max()) + 1
+
+    def batches(self, epoch: int, start: int) -> Iterator[Tensor]:
+        if start == 0 and epoch and self.mapping.every and epoch % self.mapping.every == 0:
+            self._read_anew()
+        yield from self._order(epoch).split(self.batch_size)[start:]
+
+    def step(self, rows: Tensor, epoch: int, index: int, progress: float) -> StepResult:
+        samples, targets = self.train.samples[rows], self.train.targets[rows]
+        for part in self.work.modules().values():
+            part.train()
+        hits = 0
+
+        def loss() -> Tensor:
+            nonlocal hits
+            logits = self.work(samples)
+            hits = hits or int((logits.detach().argmax(1) == targets).sum())
+            return F.cross_entropy(logits, targets) + self.work.program.penalty()
+
+        value = self.stepper.step(loss, progress, derive(self.seed, 1, epoch, index))
+        return StepResult(value, hits, len(rows))
+
+    def describe(self, epoch: int, index: int) -> str:
+        return f"samples {self._order(epoch).split(self.batch_size)[index].tolist()}"
+
+    def validate(self) -> Scores | None:
+        if self.val is None:
+            return None
+        probabilities = in_pieces(self.work, self.val.samples)
+        truth = probabilities[torch.arange(len(self.val)), self.val.targets].clamp_min(1e-12)
+        accuracy = (probabilities.argmax(1) == self.val.targets).double().mean()
+        return Scores(float(-truth.log().mean()), float(accuracy))
+
+    def rate(self, progress: float) -> float:
+        return 1 - progress
+
+    def model_tensors(self) -> Mapping[str, Tensor]:
+        return self.work.tensors()
+
+    def optimizer_tensors(self) -> Mapping[str, Tensor]:
+        return self.stepper.tensors()
+
+    def set_updates(self, updates: int) -> None:
+        self.stepper.set_updates(updates)
+
+    def _order(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.train), generator=torch.Generator().manual_seed(derive(self.seed, 2, epoch)))
+
+    @torch.no_grad()
+    def _read_anew(self) -> None:
+        """Fit the mapping with the program as it is now, into the reader that there is."""
+        found = source_scores(self.work.program, self.work.source, self.work.domain, self.train.samples)
+        reader = self.mapping.fit(found, self.train.targets, self.classes)
+        assert isinstance(reader, nn.Module)
+        own = self.work.modules()["reader"].state_dict()
+        for name, value in reader.state_dict().items():
+            own[name].copy_(value)
