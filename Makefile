@@ -50,5 +50,5 @@ $(READY): pyproject.toml constraints.txt
 	  echo "Edgewise needs Python 3.10 or newer, and $(or $(PYTHON),python3) is older or missing. Name another: make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 	  echo "$(PYTHON) could not create $(VENV). On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,demo]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,demo,reprogram,serve]"
 	@touch $@

@@ -45,7 +45,7 @@ VIOLATIONS: list[tuple[str, dict[str, str], str]] = [
     ("no_probing", {"core/a.py": "getattr(1, 'real', None)\n"}, "core/a.py:1 probes with getattr"),
     ("short_files", {"core/a.py": "x = 1\n" * 401}, "core/a.py: 401 lines, at most 400"),
     ("declared_packages", {"core/a.py": "import pandas\n"}, "core/a.py:1 imports pandas, which is not a dependency"),
-    ("declared_packages", {"jobs/a.py": "import timm\n"}, "jobs/a.py:1 imports timm; its one place is"),
+    ("declared_packages", {"jobs/a.py": "import timm\n"}, "jobs/a.py:1 imports timm; its place is"),
     ("declared_packages", {"backbones/external.py": "import timm\n"}, "imports timm before it is needed"),
     ("light_import", {"__init__.py": "import torch\n", **FAKE_HEAVY}, "loads torch"),
     ("light_import", {"__init__.py": "import os\nos.environ['OMP_NUM_THREADS'] = '1'\n"}, "environment"),

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from edgewise.core.errors import EdgewiseError
+from edgewise.cost.dry import Watch
 from edgewise.train.adam import Adam
 
 
@@ -28,6 +29,26 @@ def test_equals_torch_adam_over_many_steps_with_two_rates():
         twin.zero_grad()
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_equals_torch_adam_in_the_floats_of_training(layout):
+    """The gradients are given: from the parameters' own, roundings would grow from step to step."""
+    torch.manual_seed(0)
+    ours, theirs = (nn.Conv2d(5, 7, 3), nn.Conv2d(5, 7, 3))
+    theirs.load_state_dict(ours.state_dict())
+    ours, theirs = ours.to(memory_format=layout), theirs.to(memory_format=layout)
+    adam, twin = Adam({"main": list(ours.named_parameters())}), torch.optim.Adam(theirs.parameters(), lr=1e-2)
+    for _ in range(50):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        adam.step({"main": 1e-2})
+        twin.step()
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(adam.first[name], twin.state[b]["exp_avg"], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(adam.second[name], twin.state[b]["exp_avg_sq"], rtol=1e-5, atol=1e-9)
 
 
 def test_leaves_parameters_without_gradient_alone_and_drops_gradients():
@@ -58,6 +79,16 @@ def test_state_moves_to_another_instance():
         return p.detach(), adam
 
     assert torch.equal(trained(5, 0)[0], trained(2, 3)[0])
+
+
+def test_a_step_predicts_no_memory_of_its_own():
+    layer = nn.Conv2d(4, 8, 3, device="meta").to(memory_format=torch.channels_last)
+    adam = Adam({"main": list(layer.named_parameters())})
+    for parameter in layer.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    with Watch() as watch:
+        adam.step({"main": 0.1})
+    assert watch.timeline.samples == []
 
 
 def test_an_update_inside_the_backward_pass_is_refused_among_processes():

@@ -18,7 +18,8 @@ static void adam(float *restrict parameter, const float *restrict gradient, floa
     for (int64_t i = 0; i < n; i++) {
         const float g = gradient[i];
         first[i] += new1 * (g - first[i]);
-        second[i] = second[i] * old2 + new2 * g * g;
+        /* the square first: where one rounding serves a product and a sum, it is this one, as in torch */
+        second[i] = new2 * g * g + old2 * second[i];
         parameter[i] -= rate * first[i] / (sqrtf(second[i]) / correction + eps);
     }
 }

@@ -125,13 +125,28 @@ def of_estimator(estimator: Estimator, features: int, ledger: Ledger, answers: A
     return BlackBox(ask, Space((features,)), len(labels), answers, ledger, most=1024)
 
 
+def wire_type(takes: Space) -> np.dtype[Any]:
+    """What a sample's numbers are sent as, little-endian: bytes for images from 0 to 1, whole numbers for symbols."""
+    if takes.symbols:
+        return np.dtype("<i8")
+    picture = (takes.low, takes.high) == (0.0, 1.0) and len(takes.shape) == 3
+    return np.dtype(np.uint8) if picture else np.dtype("<f4")
+
+
 def on_wire(samples: Tensor, takes: Space) -> Samples:
     """Samples as they are sent: what the source sees differs by the rounding, and costs a quarter of the bytes."""
-    if takes.symbols:
-        return samples.detach().numpy().astype(np.int64)
-    if (takes.low, takes.high) == (0.0, 1.0) and len(takes.shape) == 3:
-        return (samples.detach() * 255).round().to(torch.uint8).numpy()
-    return samples.detach().numpy().astype(np.float32)
+    kind = wire_type(takes)
+    numbers = (samples.detach() * 255).round() if kind == np.uint8 else samples.detach()
+    return numbers.numpy().astype(kind)
+
+
+def samples_of(wire: Samples, takes: Space) -> Tensor:
+    """What the source reads, from what was sent; raises `UsageError` where it lies outside of ``takes``."""
+    if wire_type(takes) == np.uint8:
+        return torch.from_numpy(wire / np.float32(255))
+    samples = torch.from_numpy(wire.astype(np.int64 if takes.symbols else np.float32))
+    takes.check(samples, "What was sent")
+    return samples
 
 
 def scores_of(answer: NDArray[Any], count: int, classes: int, answers: Answer) -> Scores:

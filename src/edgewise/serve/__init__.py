@@ -1,0 +1,1 @@
+"""A frozen model as an endpoint: answers, no weights."""
