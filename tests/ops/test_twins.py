@@ -103,6 +103,16 @@ def test_products_of_many_pixels(layout: str, monkeypatch: pytest.MonkeyPatch) -
         torch.set_num_threads(1)
 
 
+@pytest.mark.parametrize("images", [1, 2, 8])
+def test_products_of_single_pixels_round_alike_whatever_their_strides(images: int) -> None:
+    """A side of length 1 may have any stride, and torch chooses how to multiply by strides."""
+    torch.manual_seed(0)
+    maps, weight = torch.randn(images, 1, 1, 96), torch.randn(96, 96, 1, 1)
+    strange = maps.as_strided(maps.shape, (96, 1, 1, 1))
+    for product in (Geometry().apply, lambda x, w: Geometry().input_gradient(x, w, (1, 1, 96))):
+        assert torch.equal(product(strange, weight), product(maps, weight))
+
+
 def test_shapes_that_code_is_compiled_for_are_counted_once() -> None:
     conv, x, weight = Geometry((2, 2), (1, 1, 1, 1)), torch.empty(2, 8, 8, 3, device="meta"), (4, 3, 3, 3)
     with kernels_met() as met:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
+from edgewise.lean.lowered import Results
 from edgewise.lean.planning import CallStep, RunStep, StatisticsStep, Steps, plan_steps
 from edgewise.lean.settings import Lean
 from edgewise.lean.values import Unshapeable, attribute
@@ -32,7 +33,8 @@ class LeanForward:
     """Images to logits, by steps planned for the model's present state.
 
     The steps are planned anew when the pattern of trainable parameters, the mode of a norm or a
-    dropout, or the shape of the batch changes.
+    dropout, or the shape of the batch changes, and when a tensor is put in another's place, as `nn.Module.to`
+    does with buffers.  A tensor's numbers may change at any time: nothing made of them outlives a pass.
     """
 
     def __init__(self, model: nn.Module, graph: Graph, lean: Lean) -> None:
@@ -55,10 +57,10 @@ class LeanForward:
             warnings.warn(f"{reason}. It runs as in stock PyTorch.", stacklevel=2)
             return self._plain(images)
         values: dict[int, Tensor] = {steps.image: images}
-        results: dict[str, Tensor] = {}
+        results: Results = {}
         for step, forget in zip(steps.steps, steps.forget, strict=True):
             if isinstance(step, RunStep):
-                tensors = [values[key] for key in step.batched] + [s.make(results) for s in step.shared]
+                tensors = [values[key] for key in step.batched] + _shared(step, results)
                 values.update(zip(step.outputs, run(step.plan, tensors), strict=True))
                 del tensors
             elif isinstance(step, StatisticsStep):
@@ -80,17 +82,26 @@ class LeanForward:
 
     def steps(self, images: Tensor) -> Steps:
         """The plan for a batch of this shape in the model's present state."""
+        stores = (store for m in self.modules for store in (m._parameters, m._buffers))
+        tensors = [t for store in stores for t in store.values() if t is not None]
         key = (
             tuple(images.shape),
             torch.is_grad_enabled(),
-            tuple(id(p) for m in self.modules for p in m._parameters.values() if p is not None and p.requires_grad),
-            tuple(m.training for m in self.modules),
+            tuple([id(t) for t in tensors]),
+            tuple([t.requires_grad for t in tensors]),
+            tuple([m.training for m in self.modules]),
         )
         if key not in self._plans:
             if len(self._plans) > 8:
                 self._plans.clear()
             self._plans[key] = plan_steps(self.graph, self.model, images, self.lean.chunk, self.lean.recompute)
         return self._plans[key]
+
+
+def _shared(step: RunStep, results: Results) -> list[Tensor]:
+    """The run's shared operands; what they leave for each other ends with this call."""
+    made = results.copy()
+    return [operand.make(made) for operand in step.shared]
 
 
 def _refuse_one_value(x: Tensor) -> None:
@@ -102,14 +113,15 @@ def _refuse_one_value(x: Tensor) -> None:
 @torch.no_grad()
 def _remember(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, x: Tensor) -> None:
     """Move the running statistics as `nn.BatchNorm2d` does (its variance there is the unbiased one)."""
-    if not norm.track_running_stats or norm.running_mean is None or norm.running_var is None:
+    running_mean, running_var, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    if not norm.track_running_stats or running_mean is None or running_var is None:
         return
-    assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked += 1
+    assert batches is not None
+    batches += 1
     count = x.numel() // x.shape[1]
-    factor = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    norm.running_mean.lerp_(mean, factor)
-    norm.running_var.lerp_(variance * (count / (count - 1)), factor)
+    factor = 1 / float(batches) if norm.momentum is None else norm.momentum
+    running_mean.lerp_(mean, factor)
+    running_var.lerp_(variance * (count / (count - 1)), factor)
 
 
 def _call(model: nn.Module, step: CallStep, values: Mapping[int, Tensor], constants: Mapping[Node, Any]) -> Tensor:

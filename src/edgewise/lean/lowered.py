@@ -1,6 +1,6 @@
 """What lowering gives: ops with the places their operands come from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch.fx import Node
 
 from edgewise.ops import Op
 
-Results = Mapping[str, Tensor]
+Results = dict[Hashable, Tensor]
 Source = Callable[[Results], Tensor]
 
 
@@ -16,8 +16,9 @@ Source = Callable[[Results], Tensor]
 class Shared:
     """A shared operand: how to make it at every step (a parameter, or something small from parameters).
 
-    It is given the batch statistics taken so far in this step, by name.  ``trains`` says whether it
-    wants a gradient; where it is made from ``statistics``, it also does if those do.
+    It is given the batch statistics taken so far in this step, by name, and may leave there what another
+    operand of the same run is made of.  ``trains`` says whether it wants a gradient; where it is made from
+    ``statistics``, it also does if those do.
     """
 
     make: Source

@@ -16,7 +16,7 @@ from edgewise.backbones.blocks import SameConv2d
 from edgewise.layers.int8_weight import weight_scale
 from edgewise.layers.masked_conv import MaskedConv2d
 from edgewise.layers.weight_standardised import StandardisedConv2d, standardised
-from edgewise.lean.lowered import Lowered, Shared, Source, Statistics, parameter
+from edgewise.lean.lowered import Lowered, Results, Shared, Source, Statistics, parameter
 from edgewise.lean.tables import CLAMPS, METHODS, function_op, layer_ops, limits_of
 from edgewise.ops import Affine, Conv, FrozenConv, Geometry, Shift
 
@@ -137,15 +137,9 @@ class Lowering:
                     ),
                 ),
             ]
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None
-        assert variance is not None
-        shared = (
-            parameter(mean),
-            Shared(lambda _: weight * (variance + eps).rsqrt(), channels, weight.requires_grad),
-            parameter(shift),
-        )
-        return [Lowered(op, (source,), shared)]
+        assert norm.running_mean is not None
+        scale = Shared(_norm_scale(norm), channels, weight.requires_grad)
+        return [Lowered(op, (source,), (parameter(norm.running_mean), scale, parameter(shift)))]
 
     def _follower(self, node: Node, kind: type[nn.Module]) -> Node | None:
         """The one node that reads ``node``, if it is a layer of this kind."""
@@ -208,9 +202,16 @@ def _scale_of(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> Source:
 
 
 def _norm_scale(norm: nn.BatchNorm2d) -> Source:
+    """The norm's scale, made once a run: its offset is made of it too."""
     variance, weight, eps = norm.running_var, norm.weight, norm.eps
     assert variance is not None
-    return lambda _: weight * (variance + eps).rsqrt()
+
+    def scale(made: Results) -> Tensor:
+        if norm not in made:
+            made[norm] = weight * (variance + eps).rsqrt()
+        return made[norm]
+
+    return scale
 
 
 def _shift_trains(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> bool:
@@ -224,4 +225,6 @@ def _offset_of(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> Source:
         return lambda r: scale(r).new_zeros(layer.out_channels) if bias is None else bias
     of_norm, mean, shift = _norm_scale(norm), norm.running_mean, norm.bias
     assert mean is not None
-    return lambda r: shift + ((-mean if bias is None else bias - mean) * of_norm(r))
+    if bias is None:
+        return lambda r: shift - mean * of_norm(r)
+    return lambda r: shift + (bias - mean) * of_norm(r)

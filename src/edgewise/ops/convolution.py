@@ -63,17 +63,16 @@ class FrozenConv:
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         x, weight, scale, offset = operands
         scale, offset, geometry = scale.contiguous(), offset.contiguous(), self.geometry
-        weight = weight.to(scale.dtype)
+        weight = _as_float(weight, scale)
         if geometry.one_filter_a_channel(tuple(weight.shape), tuple(x.shape)) and not x.is_meta:
-            y = x.new_empty((len(x), *geometry.shape(tuple(x.shape[1:]), tuple(weight.shape))))
+            y = x.new_empty((x.shape[0], *geometry.shape(tuple(x.shape[1:]), tuple(weight.shape))))
             stride, (top, _, left, _) = geometry.stride[0], geometry.padding
             limits = {"low": self.low, "high": self.high}
             filters = taps(weight) * scale
             depthwise(x, filters, offset, y, stride=stride, pad_top=top, pad_left=left, bits=bits, **limits)
             return y
         y = geometry.apply(x, weight)
-        each = rows(y)
-        affine_clamp(each, torch.zeros_like(scale), scale, offset, each, self.low, self.high, bits)
+        affine_clamp(y, torch.zeros_like(scale), scale, offset, y, self.low, self.high, bits)
         return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:
@@ -82,9 +81,15 @@ class FrozenConv:
         assert scale is not None
         grad = grad if saved.owned else grad.clone()
         by = scale.contiguous() if saved.needs[0] else None
-        to_offset, _ = affine_grad_(rows(grad), by, bits=saved.bits, sums=saved.needs[3])
-        to_x = self.geometry.input_gradient(grad, weight.to(scale.dtype), saved.shapes[0]) if saved.needs[0] else None
-        return to_x, None, None, to_offset
+        to_offset, _ = affine_grad_(grad, by, bits=saved.bits, sums=saved.needs[3])
+        if not saved.needs[0]:
+            return None, None, None, to_offset
+        return self.geometry.input_gradient(grad, _as_float(weight, scale), saved.shapes[0]), None, None, to_offset
+
+
+def _as_float(weight: Tensor, scale: Tensor) -> Tensor:
+    """The weight in its scale's type, where it is not: asked for nothing, torch still takes a microsecond."""
+    return weight if weight.dtype == scale.dtype else weight.to(scale.dtype)
 
 
 @dataclass(frozen=True)

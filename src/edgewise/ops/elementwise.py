@@ -29,7 +29,7 @@ class Clamp:
 
     def forward(self, operands: Sequence[Tensor], bits: Tensor | None, inplace: bool) -> Tensor:
         y = operands[0] if inplace else operands[0].clone()
-        clamp_(rows(y), self.low, self.high, None, bits)
+        clamp_(y, self.low, self.high, None, bits)
         return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:
@@ -62,7 +62,7 @@ class Signed:
             kind = torch.finfo(x.dtype)
             # a bit is 0 at the bound or below, so the bound is the largest number that is not yet 0
             below = -kind.smallest_normal * kind.eps
-            clamp_(rows(x if inplace else x.clone()), below, math.inf, None, bits)
+            clamp_(x if inplace else x.clone(), below, math.inf, None, bits)
         return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:
@@ -96,7 +96,7 @@ class Affine:
         x, *vectors = operands
         mean, scale, shift = (vector.contiguous() for vector in vectors)
         y = x if inplace else torch.empty_like(x)
-        affine_clamp(rows(x), mean, scale, shift, rows(y), self.low, self.high, bits)
+        affine_clamp(x, mean, scale, shift, y, self.low, self.high, bits)
         return y
 
     def backward(self, grad: Tensor, saved: Saved) -> Grads:
@@ -106,9 +106,9 @@ class Affine:
         to_x, to_mean, to_scale, to_shift = saved.needs
         grad = grad if saved.owned else grad.clone()
         total, slope = affine_grad_(
-            rows(grad),
+            grad,
             scale.contiguous() if to_x else None,
-            rows(x) if x is not None and to_scale else None,
+            x if to_scale else None,
             mean.contiguous() if to_scale else None,
             saved.bits,
             to_mean or to_shift,

@@ -67,7 +67,7 @@ class _Run(torch.autograd.Function):
         outputs, tapes = _forward(plan, plan.schedule(needs), tensors)
         # Everything kept goes through save_for_backward, where it can be counted and checked.
         kept = [t for own in tapes for tape in own for t in (*tape.registers.values(), *tape.bits.values())]
-        ctx.plan, ctx.needs, ctx.images = plan, needs, len(tensors[0])
+        ctx.plan, ctx.needs, ctx.images = plan, needs, tensors[0].shape[0]
         ctx.layout = [[(tuple(tape.registers), tuple(tape.bits)) for tape in own] for own in tapes]
         program, analysis = plan.program, plan.analysis(needs)
         ctx.save_for_backward(
@@ -83,7 +83,8 @@ class _Run(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         program = ctx.plan.program
-        inputs, kept = ctx.saved_tensors[: program.inputs], iter(ctx.saved_tensors[program.inputs :])
+        saved = ctx.saved_tensors  # once: every time it is asked for, torch unpacks them all
+        inputs, kept = saved[: program.inputs], iter(saved[program.inputs :])
         tapes = [
             [Tape({r: next(kept) for r in registers}, {r: next(kept) for r in bits}) for registers, bits in own]
             for own in ctx.layout
@@ -94,12 +95,12 @@ class _Run(torch.autograd.Function):
 
 def _forward(plan: Plan, parts: Sequence[Part], tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[list[Tape]]]:
     """Outputs as rows, and per chunk the tapes of its stretches."""
-    program, images = plan.program, len(tensors[0])
+    program, images = plan.program, tensors[0].shape[0]
     pool = _bits_for(plan, parts, tensors[0])
     outputs: list[Tensor | None] = [None] * len(program.outputs)
     tapes: list[list[Tape]] = []
     for piece in plan.chunks(images):
-        registers = {i: as_rows(t[piece]) if i < program.batched else t for i, t in enumerate(tensors)}
+        registers = {i: _rows_of(t, piece) if i < program.batched else t for i, t in enumerate(tensors)}
         own = []
         for part in parts:
             tape = Tape()
@@ -126,24 +127,25 @@ def _backward(
     """Gradients of the inputs; batched ones as rows."""
     program, parts = plan.program, plan.schedule(needs)
     result: list[Tensor | None] = [None] * program.inputs
+    wanted = [register for register, need in enumerate(needs) if need]
     shared = {r: t for r, t in enumerate(inputs) if r >= program.batched and t is not None}
     for piece, own in zip(plan.chunks(images), tapes, strict=True):
         flowing = Flowing()
         for register, grad in zip(program.outputs, grads, strict=True):
             if grad is not None:
-                flowing.add(register, as_rows(grad[piece]), owned=False)
+                flowing.add(register, _rows_of(grad, piece), owned=False)
         for part, tape in zip(reversed(parts), reversed(own), strict=True):
             values, bits = {**shared, **tape.registers}, dict(tape.bits)
             for r in part.borrowed:
                 whole = inputs[r]
                 assert whole is not None
-                values[r] = as_rows(whole[piece])
+                values[r] = _rows_of(whole, piece)
             _execute(part.again, values, bits, None)
             _reverse(part.backward, values, bits, flowing)
             del values, bits
-        for register, wanted in enumerate(needs):
+        for register in wanted:
             grad = flowing.take(register)[0]
-            if grad is None or not wanted:
+            if grad is None:
                 continue
             if register < program.batched:
                 result[register] = _placed(result[register], grad, piece, images)
@@ -162,7 +164,7 @@ def _execute(moves: Sequence[Move], registers: Registers, tape: Registers, pool:
         operands = tuple([registers[r] for r in move.operands])
         bits = None
         if move.bits:
-            size = (move.bits * len(operands[0]) + 7) // 8
+            size = (move.bits * operands[0].shape[0] + 7) // 8
             bits = next(pool) if pool is not None else operands[0].new_empty(size, dtype=torch.uint8)
             tape[move.result] = bits
         registers[move.result] = move.op.forward(operands, bits, move.inplace)
@@ -206,9 +208,14 @@ class Flowing:
         return self._grads.pop(register, (None, False))
 
 
+def _rows_of(batch: Tensor, piece: slice) -> Tensor:
+    """The images of a piece as rows, without asking torch for a part where the piece is the whole batch."""
+    return as_rows(batch if piece.stop - piece.start == batch.shape[0] else batch[piece])
+
+
 def _placed(whole: Tensor | None, part: Tensor, piece: slice, images: int) -> Tensor:
     """``part`` written to its place in the batch; the part itself where it is the whole batch."""
-    if len(part) == images:
+    if part.shape[0] == images:
         return part
     if whole is None:
         whole = part.new_empty((images, *part.shape[1:]))
@@ -221,5 +228,5 @@ def _bits_for(plan: Plan, parts: Sequence[Part], like: Tensor) -> Iterator[Tenso
     elements = [count for part in parts for count in part.bits]
     if not elements:
         return iter(())
-    sizes = [(count * (p.stop - p.start) + 7) // 8 for p in plan.chunks(len(like)) for count in elements]
+    sizes = [(count * (p.stop - p.start) + 7) // 8 for p in plan.chunks(like.shape[0]) for count in elements]
     return iter(torch.empty(sum(sizes), dtype=torch.uint8, device=like.device).split(sizes))

@@ -54,7 +54,7 @@ class Geometry:
         if x.is_meta:
             return self._dry(x, weight, (len(x), *self.shape(tuple(x.shape[1:]), tuple(weight.shape))), weight.numel())
         if self.pointwise(tuple(weight.shape)) and not _many_pixels(x):
-            return torch.mm(rows(x), weight.flatten(1).t()).view(*x.shape[:-1], -1)
+            return _product(x, weight.flatten(1).t())
         maps, padding = self._padded(as_maps(x))
         return as_rows(F.conv2d(maps, _strided(weight), None, self.stride, padding, self.dilation, self.groups))
 
@@ -63,9 +63,9 @@ class Geometry:
         if grad.is_meta:
             return self._dry(grad, weight, (len(grad), *x), weight.numel())
         if self.pointwise(tuple(weight.shape)) and not _many_pixels(grad):
-            return torch.mm(rows(grad), weight.flatten(1)).view(*grad.shape[:-1], -1)
+            return _product(grad, weight.flatten(1))
         if self.one_filter_a_channel(tuple(weight.shape), x):
-            out = grad.new_empty((len(grad), *x))
+            out = grad.new_empty((grad.shape[0], *x))
             top, _, left, _ = self.padding
             depthwise_grad_input(grad, taps(weight), out, stride=self.stride[0], pad_top=top, pad_left=left)
             return out
@@ -141,6 +141,18 @@ def _many_pixels(maps: Tensor) -> bool:
     """Whether a product over these pixels is oneDNN's."""
     pixels = maps.numel() // max(1, maps.shape[-1])
     return pixels >= MANY_PIXELS and torch.get_num_threads() > 1 and torch.backends.mkl.is_available()
+
+
+def _product(maps: Tensor, matrix: Tensor) -> Tensor:
+    """Maps (N, H, W, C) times ``matrix`` (C, O): one product over all pixels.
+
+    torch sees the pixels as rows by itself, in one call, but not where a side of length 1 has a stride of its
+    own: there it would multiply image by image, and round otherwise.
+    """
+    _, height, width, channels = maps.shape
+    if maps.stride() == (height * width * channels, width * channels, channels, 1):
+        return torch.matmul(maps, matrix)
+    return torch.mm(rows(maps), matrix).view(*maps.shape[:-1], -1)
 
 
 def taps(weight: Tensor) -> Tensor:

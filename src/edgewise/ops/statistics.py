@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from edgewise.native import affine_clamp, moments
-from edgewise.ops.base import as_maps, as_rows, rows
+from edgewise.ops.base import as_maps, as_rows
 
 
 class BatchStatistics(torch.autograd.Function):
@@ -19,7 +19,7 @@ class BatchStatistics(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, variance = moments(rows(as_rows(x)))
+        mean, variance = moments(as_rows(x))
         ctx.save_for_backward(x, mean)
         return mean, variance
 
@@ -31,5 +31,5 @@ class BatchStatistics(torch.autograd.Function):
         # x - mean first: far from zero, slope · x - slope · mean would lose the digits that count.
         each = as_rows(x)
         gradient = torch.empty_like(each)
-        affine_clamp(rows(each), mean, to_variance * (2 / count), to_mean / count, rows(gradient))
+        affine_clamp(each, mean, to_variance * (2 / count), to_mean / count, gradient)
         return as_maps(gradient)
