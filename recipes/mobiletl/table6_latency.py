@@ -4,7 +4,7 @@
 
 The paper's setting (MobileNetV3 Small, 224 px, batch 8, ten classes, no weights needed) on this CPU with one and two
 threads: stock PyTorch, as the paper's was, and both lean presets.  Every step is measured in a process of its own,
-five rounds in which all take turns, the median of five steps each; a time is the median over rounds.  Run it on an
+five rounds in which all take turns, the median of nine steps each; a time is the median over rounds.  Run it on an
 idle machine.  Nothing is trained.
 
 Expected (paper): full fine-tuning takes 2.06 times MobileTL's time on a Jetson Nano and 1.82 times on a Raspberry Pi 4;

@@ -27,7 +27,7 @@ from edgewise.jobs.training_step import StepRequest, TrainingStep, dry_run
 from edgewise.lean import Lean, is_lean, lean_named, make_lean
 from edgewise.native.allocator import forget_code, give_memory_back
 
-STEPS = 5
+WARM, STEPS = 3, 9  # the allocator has what it uses again only after some steps
 
 
 def in_process(task: str, request: StepRequest) -> dict[str, Any]:
@@ -91,7 +91,8 @@ def measure(request: StepRequest, change: Callable[[TrainingStep], None] | None 
     step.prepare()
     if lean is not None:
         give_memory_back(lean.chunk or request.batch_size, step.planned_to_keep())
-    step()
+    for _ in range(WARM):
+        step()
     gc.collect()
     if counter:
         counter.reset()

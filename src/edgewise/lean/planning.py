@@ -96,7 +96,7 @@ def plan_steps(graph: Graph, model: nn.Module, image: Tensor, chunk: int, recomp
     if recompute and _fullest(steps, wants, least, len(image)) + held_besides > ROOM:
         steps, wants = _steps(items, result, shapes, held, model, recompute=True)
     moments = _moments(steps, wants, len(image))
-    steps = _chunked(steps, wants, least, len(image))
+    steps = _chunked(steps, wants, least, len(image), ROOM - held_besides)
     return Steps(
         image_key, tuple(steps), tuple(_forget(steps, result)), result,
         {node: value for node, value in values.items() if not isinstance(value, Tensor)},
@@ -257,13 +257,13 @@ def _fullest(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> i
     return max((kept + chunk * width for kept, width in _moments(steps, wants, images).values()), default=0)
 
 
-def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int) -> list[Step]:
+def _chunked(steps: Sequence[Step], wants: _Wants, chunk: int, images: int, room: int) -> list[Step]:
     """Each run with the images it takes at once: at least ``chunk``, and more where that costs nothing.
 
     The fullest moment decides: what the runs before have kept, and the widest point of a run at
-    ``chunk`` images.  Runs take as many images as stay below it, or below `ROOM`, which is faster.
+    ``chunk`` images.  Runs take as many images as stay below it, or below ``room``, which is faster.
     """
-    moments, fullest = _moments(steps, wants, images), max(ROOM, _fullest(steps, wants, chunk, images))
+    moments, fullest = _moments(steps, wants, images), max(room, _fullest(steps, wants, chunk, images))
 
     def images_of(kept: int, width: int) -> int:
         return min(images, max(chunk, (fullest - kept) // max(1, width)))
