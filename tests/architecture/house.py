@@ -67,6 +67,7 @@ OPTIONAL_PACKAGES = {
     "httpx": {"reprogram/sources/http.py"},
     "fastapi": {"serve/app.py"},
     "pydantic": {"serve/app.py"},
+    "uvicorn": {"jobs/serve.py"},
 }
 OPTIONAL_FILES = {"serve/app.py"}  # nothing without their package, and imported only by a job that needs it
 HEAVY = {"torch", "torchvision", "timm", "transformers", "matplotlib", "sklearn", "scipy", "fastapi"}

@@ -25,3 +25,17 @@ def test_first_fit(tmp_path):
     assert "kept for backward" in done.stdout
     assert "val photos" in done.stdout
     assert "'label':" in done.stdout
+
+
+def test_reprogram_digits(tmp_path):
+    picture = tmp_path / "program.png"
+    command = [sys.executable, str(EXAMPLES / "reprogram_digits.py"), str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, after, asking = done.stdout.splitlines()
+    right = [float(line.split("% right")[0].split()[-1]) for line in (before, after)]
+    assert right[1] > right[0] + 10
+    # the fingerprint, the mapping's pass, two epochs of five evaluations a sample (the first batch is known), the test
+    assert f"{4 + 100 + 2 * 5 * 100 - 32 + 200:,} queries" in asking
+    with Image.open(picture) as drawn:
+        assert drawn.size == (256, 256)

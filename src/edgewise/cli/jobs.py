@@ -20,7 +20,9 @@ JOBS = {
     "plan": "edgewise.jobs.plan",
     "profile": "edgewise.jobs.profile",
     "compare": "edgewise.jobs.compare",
+    "serve": "edgewise.jobs.serve",
 }
+EXTRAS = {"fastapi": "edgewise[serve]", "pydantic": "edgewise[serve]"}
 
 
 def job(verb: str) -> ModuleType:
@@ -28,8 +30,11 @@ def job(verb: str) -> ModuleType:
     try:
         return importlib.import_module(JOBS[verb])
     except ImportError as error:
-        if (error.name or "").partition(".")[0] == "edgewise":
+        missing = (error.name or "").partition(".")[0]
+        if missing == "edgewise":
             raise
+        if missing in EXTRAS:
+            raise EdgewiseError(f"edgewise {verb} needs {missing}: pip install '{EXTRAS[missing]}'.") from error
         raise EdgewiseError(
             f"A package that Edgewise needs cannot be imported: {error}. "
             "Install it again: pip install --force-reinstall edgewise"

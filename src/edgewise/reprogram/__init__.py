@@ -27,6 +27,7 @@ from edgewise.reprogram.sources import WhiteBox as WhiteBox
 from edgewise.reprogram.sources import of_backbone as of_backbone
 from edgewise.reprogram.sources import of_endpoint as of_endpoint
 from edgewise.reprogram.sources import of_estimator as of_estimator
+from edgewise.reprogram.sources import of_network as of_network
 from edgewise.reprogram.sources import samples_of as samples_of
 from edgewise.reprogram.sources import wire_type as wire_type
 from edgewise.reprogram.space import Space as Space

@@ -10,3 +10,4 @@ from edgewise.reprogram.sources.ledger import BudgetExceededError as BudgetExcee
 from edgewise.reprogram.sources.ledger import Ledger as Ledger
 from edgewise.reprogram.sources.white_box import WhiteBox as WhiteBox
 from edgewise.reprogram.sources.white_box import of_backbone as of_backbone
+from edgewise.reprogram.sources.white_box import of_network as of_network

@@ -69,15 +69,16 @@ class WhiteBox:
             raise EdgewiseError("The source's weights have changed since it became a source: a program for it is void.")
 
 
-def of_backbone(backbone: Backbone) -> WhiteBox:
-    """A backbone with its own classifier; it reads colour images (3, size, size) from 0 to 1.
+def of_network(module: nn.Module, preprocess: Preprocess, classes: int) -> WhiteBox:
+    """A network of normalised images as a source of colour images (3, size, size) from 0 to 1."""
+    size = preprocess.size
+    return WhiteBox(nn.Sequential(Standardise(preprocess), module), Space((3, size, size), 0.0, 1.0), classes)
 
-    Raises `UsageError` where its last layer is not its own (random).
-    """
+
+def of_backbone(backbone: Backbone) -> WhiteBox:
+    """A backbone with its own classifier.  Raises `UsageError` where its last layer is not its own (random)."""
     if backbone.classes is None and backbone.weights is None:
         raise UsageError(f"{backbone.name} has no classifier of its own here, and reprogramming reads its answers.")
     head = backbone.module.get_submodule(backbone.head)
     assert isinstance(head, nn.Linear)
-    size = backbone.input.size
-    module = nn.Sequential(Standardise(backbone.input), backbone.module)
-    return WhiteBox(module, Space((3, size, size), 0.0, 1.0), head.out_features)
+    return of_network(backbone.module, backbone.input, head.out_features)
