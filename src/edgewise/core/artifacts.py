@@ -17,8 +17,10 @@ from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import read_json, sha256_of, write_atomically, write_json, write_text
 
 SCHEMA = "edgewise-artifact-1"
-KINDS = ("adapter",)
-REQUIRED = ("kind", "backbone", "method", "classes", "preprocess", "lean", "metrics", "tensors")
+REQUIRED = {  # by kind
+    "adapter": ("backbone", "method", "classes", "preprocess", "lean", "metrics", "tensors"),
+    "program": ("source", "samples", "transform", "mapping", "trainer", "classes", "seed", "tensors"),
+}
 
 
 def write_tensors(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -46,16 +48,18 @@ def find_artifact(path: Path) -> Path:
     raise EdgewiseError(f"{path} is neither a run nor an artifact: there is no artifact.json in it.")
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """``artifact.json``, with every required part present."""
+def read_manifest(folder: Path, kind: str = "adapter") -> dict[str, Any]:
+    """``artifact.json`` of an artifact of ``kind``, with every required part present."""
     path = folder / "artifact.json"
     manifest = read_json(path, "artifact")
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise EdgewiseError(f"{path} is not an artifact that this version of Edgewise reads.")
-    if missing := [key for key in REQUIRED if key not in manifest]:
+    if missing := [
+        key for key in ("kind", *REQUIRED.get(str(manifest.get("kind")), REQUIRED[kind])) if key not in manifest
+    ]:
         raise EdgewiseError(f"{path} is incomplete: {', '.join(missing)} missing. Was it edited?")
-    if manifest["kind"] not in KINDS:
-        raise EdgewiseError(f"{path} is of kind {manifest['kind']!r}; this version opens {', '.join(KINDS)}.")
+    if manifest["kind"] != kind:
+        raise EdgewiseError(f"{path} is of kind {manifest['kind']!r}, and {kind!r} is needed here.")
     return manifest
 
 

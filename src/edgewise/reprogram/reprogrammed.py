@@ -31,8 +31,9 @@ class Reprogrammed:
     may be: by default its range is the source's where all numbers lie in it.  The constructor stores what it is
     given and does nothing, so that scikit-learn can clone and cross-validate it.
 
-    After `fit`: ``classes_`` (the labels in order), ``work_`` (the `Pipeline`), ``history_``, and ``stopped_``, a
-    sentence where the budget ended the training before its last step, else None.
+    After `fit`: ``classes_`` (the labels in order), ``samples_`` (their `Space`), ``work_`` (the `Pipeline`),
+    ``history_``, and ``stopped_``, a sentence where the budget ended the training before its last step, else None.
+    `edgewise.reprogram.save_program` writes it to a folder.
     """
 
     _estimator_type = "classifier"
@@ -71,28 +72,23 @@ class Reprogrammed:
         if len(samples) == 0:
             raise UsageError("There are no samples to train on.")
         self.classes_: NDArray[Any] = np.unique(labels)
-        transform, mapping, trainer = (
-            self.transform or Pad(),
-            self.mapping or FrequencyMap(),
-            self.trainer or Gradient(),
-        )
+        parts = self.parts()
+        transform, mapping, trainer = parts["transform"], parts["mapping"], parts["trainer"]
         if trainer.follows_gradients and not isinstance(self.source, WhiteBox):
             raise UsageError(
                 f"The trainer {trainer.name} follows gradients, and this source only answers: take sphere or spsa."
             )
         train = Labelled(samples, self._targets(labels))
         checked = None if val is None else Labelled(_tensor(val[0]), self._targets(np.asarray(val[1])))
-        program = transform.build(_space(samples, self.source.takes), self.source.takes)
+        self.samples_ = _space(samples, self.source.takes)
+        program = transform.build(self.samples_, self.source.takes)
         shown = samples if mapping.needs_scores else samples[:0]
         found = source_scores(program, self.source, mapping.domain, shown)
         reader = mapping.fit(found, train.targets[: len(found)], len(self.classes_))
         self.work_ = Pipeline(program, self.source, reader, mapping.domain)
         self.history_: list[dict[str, Any]] = []
         self.stopped_: str | None = None
-        identity: dict[str, Any] = {
-            name: {"name": part.name, **asdict(part)}  # type: ignore[call-overload]
-            for name, part in (("transform", transform), ("mapping", mapping), ("trainer", trainer))
-        }
+        identity: dict[str, Any] = {name: {"name": part.name, **asdict(part)} for name, part in parts.items()}
         identity |= {"seed": self.seed, "batch_size": self.batch_size, "source": self.source.fingerprint}
         task = ReprogramTask(self.work_, mapping, trainer, train, checked, self.batch_size, self.seed, identity)
         if not self.epochs or not self.work_.parameters():
@@ -109,7 +105,7 @@ class Reprogrammed:
 
     def predict_proba(self, X: ArrayLike | torch.Tensor) -> NDArray[np.float32]:
         """Probabilities (N, classes), in the order of ``classes_``."""
-        return in_pieces(self._fitted(), _tensor(X)).numpy()
+        return in_pieces(self.fitted(), _tensor(X)).numpy()
 
     def predict(self, X: ArrayLike | torch.Tensor) -> NDArray[Any]:
         """The likeliest class of each sample (N,)."""
@@ -143,7 +139,16 @@ class Reprogrammed:
             raise UsageError(f"Classes that training does not have: {', '.join(map(str, sorted(strange)))}.")
         return torch.from_numpy(np.searchsorted(self.classes_, labels)).long()
 
-    def _fitted(self) -> Pipeline:
+    def parts(self) -> dict[str, Any]:
+        """``transform``, ``mapping`` and ``trainer``: those that were given, or the usual ones."""
+        return {
+            "transform": self.transform or Pad(),
+            "mapping": self.mapping or FrequencyMap(),
+            "trainer": self.trainer or Gradient(),
+        }
+
+    def fitted(self) -> Pipeline:
+        """What was fitted.  Raises `UsageError` where nothing was."""
         if "work_" not in vars(self):
             raise UsageError("Nothing has been fitted yet: call fit first.")
         return self.work_

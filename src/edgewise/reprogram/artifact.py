@@ -1,0 +1,114 @@
+"""A trained program as a folder: to be put before the very source it was trained on, and no other."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors, write_manifest, write_tensors
+from edgewise.core.errors import EdgewiseError
+from edgewise.reprogram.base import Source
+from edgewise.reprogram.mappings.registry import mapping_class
+from edgewise.reprogram.pipeline import Pipeline
+from edgewise.reprogram.reprogrammed import Reprogrammed
+from edgewise.reprogram.sources.black_box import BlackBox
+from edgewise.reprogram.space import Space
+from edgewise.reprogram.trainers.registry import trainer_class
+from edgewise.reprogram.transforms.registry import transform_class
+
+FILE = "program.safetensors"
+
+
+def save_program(model: Reprogrammed, folder: Path) -> None:
+    """Write what `Reprogrammed.fit` made into ``folder``: program, mapping, source's fingerprint, queries spent.
+
+    Raises `UsageError` where nothing was fitted, `EdgewiseError` where the folder cannot be written.
+    """
+    work, parts = model.fitted(), model.parts()
+    source = work.source
+    spent = {"queries": source.ledger.spent, "cost": source.ledger.cost} if isinstance(source, BlackBox) else None
+    manifest = {
+        "kind": "program",
+        "source": {"fingerprint": source.fingerprint, "answers": source.answers, "classes": source.classes}
+        | {"takes": _told(source.takes)},
+        "samples": _told(model.samples_),
+        **{name: {"name": part.name, "fields": dataclasses.asdict(part)} for name, part in parts.items()},
+        "classes": model.classes_.tolist(),
+        "seed": model.seed,
+        "spent": spent,
+        "stopped": model.stopped_,
+        "tensors": write_tensors(folder, FILE, work.tensors()),
+    }
+    write_manifest(folder, manifest, _card(manifest))
+
+
+def load_program(folder: Path, source: Source) -> Reprogrammed:
+    """What `save_program` wrote, before ``source``.
+
+    Raises `EdgewiseError` where the folder was cut off or changed, or ``source`` is another one than it was trained on
+    (a black box is asked its fixed samples for that: four queries, free where its ledger knows them).
+    """
+    folder = find_artifact(folder)
+    manifest = read_manifest(folder, "program")
+    tensors = read_tensors(folder, manifest)
+    try:
+        transform = _settings(transform_class, manifest["transform"])
+        mapping = _settings(mapping_class, manifest["mapping"])
+        trainer = _settings(trainer_class, manifest["trainer"])
+        samples, classes = _space(manifest["samples"]), np.array(manifest["classes"])
+        expected, seed = str(manifest["source"]["fingerprint"]), int(manifest["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EdgewiseError(f"The program in {folder} has settings this version does not know ({error}).") from error
+    if source.fingerprint != expected:
+        raise EdgewiseError(
+            f"The program in {folder} was trained on the source {expected[:12]}…, and this one is "
+            f"{source.fingerprint[:12]}…: before another model it means nothing."
+        )
+    program = transform.build(samples, source.takes)
+    reader = mapping.fit(torch.zeros(0, source.classes), torch.zeros(0, dtype=torch.long), len(classes))
+    work = Pipeline(program, source, reader, mapping.domain)
+    _restore(work.tensors(), tensors, folder)
+    model = Reprogrammed(source, transform, mapping, trainer, seed=seed)
+    model.work_, model.classes_, model.samples_ = work, classes, samples
+    model.history_, model.stopped_ = [], manifest.get("stopped")
+    return model
+
+
+@torch.no_grad()
+def _restore(live: dict[str, Tensor], saved: dict[str, Tensor], folder: Path) -> None:
+    if live.keys() != saved.keys() or any(live[name].shape != saved[name].shape for name in live):
+        raise EdgewiseError(f"The tensors in {folder} are not those of its program. Was it edited?")
+    for name, tensor in live.items():
+        tensor.copy_(saved[name])
+
+
+def _settings(known: Callable[[str], type[Any]], said: dict[str, Any]) -> Any:
+    return known(str(said["name"]))(**said["fields"])
+
+
+def _told(space: Space) -> dict[str, Any]:
+    """JSON has no infinity."""
+    low, high = (value if math.isfinite(value) else None for value in (space.low, space.high))
+    return {"shape": list(space.shape), "low": low, "high": high, "symbols": space.symbols}
+
+
+def _space(said: dict[str, Any]) -> Space:
+    low = -math.inf if said["low"] is None else float(said["low"])
+    high = math.inf if said["high"] is None else float(said["high"])
+    return Space(tuple(int(side) for side in said["shape"]), low, high, int(said["symbols"]))
+
+
+def _card(manifest: dict[str, Any]) -> str:
+    asked = manifest["spent"]
+    cost = f"\nIt took {asked['queries']:,} queries." if asked else ""
+    return (
+        "# A program for a frozen model\n\n"
+        f"Transform `{manifest['transform']['name']}`, mapping `{manifest['mapping']['name']}`; "
+        f"{len(manifest['classes'])} classes, read from {manifest['source']['classes']} of the source "
+        f"`{manifest['source']['fingerprint'][:12]}`. It means nothing before another model.{cost}\n"
+    )
