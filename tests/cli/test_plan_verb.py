@@ -70,13 +70,13 @@ def test_the_page_shows_what_the_command_says(tmp_path: Path) -> None:
     assert words[0] == words[1]
     assert numbers(said) == pytest.approx(numbers(shown), rel=0.05, abs=1)
     assert done.stdout.splitlines()[end:] == [
-        "3 ways fit 5.00 MB.",
+        "3 ways fit 6.00 MB.",
         "Grade: A leads in our comparison (docs/results.md), -: 8-bit weights change the network slightly.",
         "Peak: predicted for a training step. Time: estimated, to compare; edgewise profile measures.",
         "edgewise fit --budget counts the whole command: up to 11.00 MB more than a step.",
         "",
         "Next:",
-        "  edgewise fit photos/ --weights FILE --backbone pocket --image-size 32 --batch-size 2 --budget 5MB",
+        "  edgewise fit photos/ --weights FILE --backbone pocket --image-size 32 --batch-size 2 --budget 6MB",
     ]
     assert list(tmp_path.iterdir()) == []
 

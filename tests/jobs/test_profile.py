@@ -35,8 +35,9 @@ def test_prediction_meets_measurement(method: str) -> None:
     assert found["step_ms"] > 0
     assert found["threads"] == 1
     assert found["uncovered"] == []
-    assert sum(found["fullest"]["kinds"].values()) == pytest.approx(found["predicted_mb"] - 1, abs=0.02)
-    assert max(sum(kinds.values()) for kinds in found["timeline"]) == pytest.approx(found["predicted_mb"] - 1, abs=0.02)
+    fullest = sum(found["fullest"]["kinds"].values())
+    assert 0.7 <= found["predicted_mb"] - fullest < 3, "the plan, and compiled code for every shape"
+    assert max(sum(kinds.values()) for kinds in found["timeline"]) == pytest.approx(fullest, abs=0.02)
 
 
 @COUNTED
