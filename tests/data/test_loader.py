@@ -166,6 +166,7 @@ def test_a_photo_that_vanished_or_broke_is_named(tmp_path: Path, paint: Any, wor
         next(found)
     assert (caught.value.path, caught.value.reason) == (samples[6].path, "the file is cut off")
     assert str(caught.value) == f"The photo {samples[6].path} cannot be read: the file is cut off."
+    assert children() == [], "the error that is still held holds no process"
 
 
 def test_more_workers_than_processors_is_no_warning(samples: Any) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edgewise.core.errors import UsageError
 from edgewise.reprogram.trainers import TRAINERS, trainer_class
 from edgewise.reprogram.trainers.base import Stepper, Trainer
-from edgewise.reprogram.trainers.estimators import expected_cosine, sphere_gradient, spsa_gradient
+from edgewise.reprogram.trainers.estimators import sphere_gradient, spsa_gradient
 
 
 def drawn(seed: int) -> torch.Generator:
@@ -37,8 +37,9 @@ def test_how_far_an_estimate_is_off(numbers: int, directions: int) -> None:
     ]
     cosines = torch.stack([f @ slope / f.norm() / slope.norm() for f in found])
     lengths = torch.stack([f.norm() / slope.norm() for f in found])
-    assert float(cosines.mean()) == pytest.approx(expected_cosine(numbers, directions), rel=0.1)
-    assert float(lengths.mean()) == pytest.approx(1 / expected_cosine(numbers, directions), rel=0.15)
+    expected = math.sqrt(directions / (numbers + directions))
+    assert float(cosines.mean()) == pytest.approx(expected, rel=0.1)
+    assert float(lengths.mean()) == pytest.approx(1 / expected, rel=0.15)
 
 
 TARGET = torch.tensor([[0.5, -1.0], [2.0, 0.25]])
@@ -69,11 +70,13 @@ def test_contract(name: str) -> None:
         first = steps.step(bowl, 0.0, 7)
         assert first == pytest.approx(float(TARGET.square().sum()), rel=0.1)
         assert bowl.asked == trainer.evaluations()
+        began = steps.rate(0.0)
         place = bowl.weight.data_ptr()
         for number in range(299):
             steps.step(bowl, number / 300, number)
         assert float((bowl.weight.detach() - TARGET).abs().max()) < 0.1
         assert bowl.weight.data_ptr() == place, "a checkpoint holds on to the parameter's memory"
+        assert 0 < steps.rate(0.9) < began, "the table shows the rate in use, which falls"
         ends.append(bowl.weight.detach().clone())
         assert all(torch.is_tensor(value) for value in steps.tensors().values())
     assert torch.equal(*ends)

@@ -4,7 +4,8 @@ The order of an epoch and what happens to each photo follow from (seed, epoch, p
 batches are the same to the bit whatever the number of workers, and from wherever one starts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,15 +65,13 @@ def batches(
     """
     decoded = _Decoded(tuple(samples), tuple(order), batch_size, preprocess, augment, seed, epoch)
     numbers = range(start, len(decoded))
-    if workers == 0 or not numbers:
-        source: Iterable[Arrays | BadImage] = map(decoded.__getitem__, numbers)
-    else:
-        source = _elsewhere(decoded, numbers, min(workers, len(numbers)))
-    for batch in source:
-        if isinstance(batch, BadImage):
-            raise batch
-        images, labels = batch
-        yield torch.from_numpy(images), torch.from_numpy(labels)
+    found = _elsewhere(decoded, numbers, min(workers, len(numbers))) if workers and numbers else _here(decoded, numbers)
+    with closing(found):  # an error holds on to this frame: workers would live as long as it does
+        for batch in found:
+            if isinstance(batch, BadImage):
+                raise batch
+            images, labels = batch
+            yield torch.from_numpy(images), torch.from_numpy(labels)
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,11 @@ class _Decoded(Dataset["Arrays | BadImage"]):
         return training_image(image, self.preprocess.size, self.augment, rng)
 
 
-def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Iterator["Arrays | BadImage"]:
+def _here(decoded: _Decoded, numbers: range) -> Generator["Arrays | BadImage"]:
+    yield from map(decoded.__getitem__, numbers)
+
+
+def _elsewhere(decoded: _Decoded, numbers: range, workers: int) -> Generator["Arrays | BadImage"]:
     with starting_workers():
         loader = DataLoader(
             decoded,

@@ -54,7 +54,6 @@ def serve(request: ServeRequest, ready: Ready) -> None:
     token = request.token or secrets.token_urlsafe(24)
     listening = _listen(request.host, request.port)
     app = create_app(source, token, name, request.answers, min(request.top, source.classes), request.most)
-    # a header longer than this, or a body in pieces for ever, ends the connection: a small server has few of them
     settings = uvicorn.Config(app, log_level="warning", timeout_keep_alive=30, limit_concurrency=64)
     host, port = listening.getsockname()[:2]
     ready(f"http://{host if ':' not in host else f'[{host}]'}:{port}", token, not _loopback(request.host))

@@ -16,7 +16,7 @@ from edgewise.ops import Analysis, Instruction, Op, Plan, Program
 from edgewise.ops.program import FLOAT
 
 Key = int
-ROOM = 8_000_000
+ROOM = 8_000_000  # bytes that the runs of a step may take before photos are cut apart or values computed again
 
 
 @dataclass(frozen=True)

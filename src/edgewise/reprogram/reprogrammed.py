@@ -27,9 +27,8 @@ from edgewise.train.loop import run
 class Reprogrammed:
     """``source`` (frozen) reprogrammed for the classes that `fit` is shown.
 
-    ``transform``, ``mapping`` and ``trainer`` are settings; every part can be exchanged.  ``samples`` is what a sample
-    may be: by default its range is the source's where all numbers lie in it.  The constructor stores what it is
-    given and does nothing, so that scikit-learn can clone and cross-validate it.
+    ``transform``, ``mapping`` and ``trainer`` are settings; every part can be exchanged.  The constructor stores what
+    it is given and does nothing, so that scikit-learn can clone and cross-validate it.
 
     After `fit`: ``classes_`` (the labels in order), ``samples_`` (their `Space`), ``work_`` (the `Pipeline`),
     ``history_``, and ``stopped_``, a sentence where the budget ended the training before its last step, else None.

@@ -95,7 +95,7 @@ class ReprogramTask:
         return Scores(float(-truth.log().mean()), float(accuracy))
 
     def rate(self, progress: float) -> float:
-        return 1 - progress
+        return self.stepper.rate(progress)
 
     def model_tensors(self) -> Mapping[str, Tensor]:
         return self.work.tensors()

@@ -1,4 +1,4 @@
-"""The best assignment of labels to places: scipy's, with equal solutions made one."""
+"""The best assignment of labels to places: scipy's, which gives the same one every time."""
 
 import torch
 from torch import Tensor

@@ -13,10 +13,13 @@ class Stepper(Protocol):
     """Holds parameters and what it remembers of earlier steps."""
 
     def step(self, loss: Loss, progress: float, seed: int) -> float:
-        """Move the parameters once, ``progress`` (0 to 1) of the training being done; the loss before.
+        """Move the parameters once, ``progress`` (0 to 1) of the training being done; the loss before or around it.
 
         ``seed`` is all that may be random.  Where the loss is not finite nothing is moved.
         """
+
+    def rate(self, progress: float) -> float:
+        """The learning rate when ``progress`` of the training is done."""
 
     def tensors(self) -> Mapping[str, Tensor]:
         """What it remembers, by name; live."""

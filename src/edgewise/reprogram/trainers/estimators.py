@@ -3,7 +3,6 @@
 A loss is a function of one flat vector of d numbers.  Every evaluation asks the source for a whole batch: B queries.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -13,7 +12,7 @@ FlatLoss = Callable[[Tensor], float]
 
 
 def sphere_gradient(loss: FlatLoss, at: Tensor, directions: int, distance: float, random: torch.Generator) -> Tensor:
-    """One-sided averaged estimate on the unit sphere (Tsai et al., BAR, ICML 2020, eq. 5).
+    """One-sided averaged estimate on the unit sphere (Tsai et al., BAR, ICML 2020).
 
     ``g = (d / q) * sum_j (F(W + mu U_j) - F(W)) / mu * U_j`` with q = ``directions`` and mu = ``distance``; q + 1
     evaluations.  Unbiased for a linear loss; its length is about sqrt((d + q) / q) times the gradient's and
@@ -39,8 +38,3 @@ def spsa_gradient(loss: FlatLoss, at: Tensor, repeats: int, distance: float, ran
         drawn = sizes * signs
         total += (loss(at + distance * drawn) - loss(at - distance * drawn)) / (2 * distance) / drawn
     return total / repeats
-
-
-def expected_cosine(numbers: int, directions: int) -> float:
-    """About the cosine between `sphere_gradient` and the gradient."""
-    return math.sqrt(directions / (numbers + directions))

@@ -42,8 +42,11 @@ class _Steps:
         value = float(found.detach())
         if math.isfinite(value):
             found.backward()
-            self.adam.step({"program": self.lr * cosine(progress)})
+            self.adam.step({"program": self.rate(progress)})
         return value
+
+    def rate(self, progress: float) -> float:
+        return self.lr * cosine(progress)
 
     def tensors(self) -> Mapping[str, Tensor]:
         return self.adam.tensors()

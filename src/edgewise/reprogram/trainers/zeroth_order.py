@@ -103,8 +103,11 @@ class _AdamSteps:
         if all(map(math.isfinite, seen)):
             for parameter, part in zip(self.own, found.split([p.numel() for p in self.own]), strict=True):
                 parameter.grad = part.view_as(parameter)
-            self.adam.step({"program": settings.lr * cosine(progress)})
+            self.adam.step({"program": self.rate(progress)})
         return seen[0]
+
+    def rate(self, progress: float) -> float:
+        return self.settings.lr * cosine(progress)
 
     def tensors(self) -> Mapping[str, Tensor]:
         return self.adam.tensors()
@@ -128,11 +131,14 @@ class _SpsaSteps:
             if all(map(math.isfinite, seen)):
                 self.momentum.mul_(settings.momentum).add_(found)
                 along = found + settings.momentum * self.momentum
-                moved = start - settings.a / count**settings.alpha * along
+                moved = start - self.rate(progress) * along
                 self.updates = count
         finally:
             _assign(moved, self.own)
         return sum(seen) / len(seen)
+
+    def rate(self, progress: float) -> float:
+        return float(self.settings.a / (self.updates + 1) ** self.settings.alpha)
 
     def tensors(self) -> Mapping[str, Tensor]:
         return {"momentum": self.momentum}
