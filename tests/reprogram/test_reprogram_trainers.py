@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgewise.core.errors import UsageError
 from edgewise.reprogram.trainers import TRAINERS, trainer_class
-from edgewise.reprogram.trainers.base import Stepper, Trainer
+from edgewise.reprogram.trainers.base import Losses, Stepper, Trainer
 from edgewise.reprogram.trainers.estimators import sphere_gradient, spsa_gradient
 
 
@@ -51,9 +51,9 @@ class Bowl:
     def __init__(self) -> None:
         self.asked, self.weight = 0, nn.Parameter(torch.zeros(2, 2))
 
-    def __call__(self) -> Tensor:
+    def __call__(self) -> Losses:
         self.asked += 1
-        return (self.weight - TARGET).square().sum()
+        return Losses((self.weight - TARGET).square().sum().expand(3))
 
 
 def stepper(trainer: Trainer, bowl: Bowl) -> Stepper:
@@ -93,10 +93,10 @@ def test_a_step_that_fails_moves_nothing(name: str) -> None:
         bowl.weight.fill_(0.25)
     steps = stepper(trainer_class(name)(), bowl)
     before = bowl.weight.detach().clone()
-    assert not math.isfinite(steps.step(lambda: bowl() * math.inf, 0.0, 1))
+    assert not math.isfinite(steps.step(lambda: Losses(bowl().each * math.inf), 0.0, 1))
     assert torch.equal(bowl.weight.detach(), before)
 
-    def used_up() -> Tensor:
+    def used_up() -> Losses:
         if bowl.asked > 3:
             raise UsageError("no more")
         return bowl()

@@ -9,14 +9,14 @@ frozen model, which may be behind an API; a `Mapping` (settings) fits a `Reader`
 task's; and a trainer moves the program and the reader.  None knows which of the others it meets.
 """
 
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from edgewise.reprogram.space import Space
 
-Answer = Literal["logits", "probs", "top-k", "label"]
+Answer = Literal["features", "logits", "probs", "top-k", "label"]
 Domain = Literal["logits", "probs"]
 Aggregate = Literal["mean", "max"]
 
@@ -34,6 +34,22 @@ class Program(Protocol):
 
     def penalty(self) -> Tensor:
         """What is added to the loss of a batch; a number, 0 where nothing is."""
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A program that draws what it gives at random while it trains: no gradient passes, its chances are known."""
+
+    def log_chance(self) -> Tensor:
+        """Log-probabilities (N,) of what the last call drew, differentiable by the program's parameters."""
+
+
+@runtime_checkable
+class Anneals(Protocol):
+    """A program that changes with the progress of its training, other than by its parameters."""
+
+    def anneal(self, progress: float) -> None:
+        """``progress`` (0 to 1) of the training is done."""
 
 
 class InputTransform(Protocol):
@@ -63,7 +79,7 @@ class Source(Protocol):
         """Of its weights, or of its answers to fixed samples."""
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Scores (N, classes), as ``answers`` says; a label alone is a row with a single 1."""
+        """Scores (N, classes), as ``answers`` says; a label alone is a row with a single 1, features have any range."""
 
 
 class Reader(Protocol):
@@ -103,11 +119,13 @@ class Mapping(Protocol):
 def in_domain(scores: Tensor, answers: Answer, domain: Domain) -> Tensor:
     """A source's ``scores`` as probabilities or as logits.
 
-    Logits from probabilities are their logarithms: a softmax gives the same probabilities back.
+    Logits from probabilities are their logarithms: a softmax gives the same probabilities back.  Features
+    are taken for logits.
     """
+    as_they_are = answers in ("logits", "features")
     if domain == "probs":
-        return scores.softmax(1) if answers == "logits" else scores
-    return scores if answers == "logits" else scores.clamp_min(LEAST).log()
+        return scores.softmax(1) if as_they_are else scores
+    return scores if as_they_are else scores.clamp_min(LEAST).log()
 
 
 def counted(scores: Tensor, targets: Tensor, classes: int) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
-from edgewise.reprogram.base import InputTransform, Mapping, Source
+from edgewise.reprogram.base import Draws, InputTransform, Mapping, Program, Source
 from edgewise.reprogram.mappings.frequency import FrequencyMap
 from edgewise.reprogram.pipeline import Pipeline, in_pieces, source_scores
 from edgewise.reprogram.sources.ledger import BudgetExceededError
@@ -27,8 +27,10 @@ from edgewise.train.loop import run
 class Reprogrammed:
     """``source`` (frozen) reprogrammed for the classes that `fit` is shown.
 
-    ``transform``, ``mapping`` and ``trainer`` are settings; every part can be exchanged.  The constructor stores what
-    it is given and does nothing, so that scikit-learn can clone and cross-validate it.
+    ``transform``, ``mapping`` and ``trainer`` are settings; every part can be exchanged.  ``samples`` is what a sample
+    may be; by default its range is the source's where all training samples lie in it, and whole numbers are symbols up
+    to the largest.  The constructor stores what it is given and does nothing, so that scikit-learn can clone and
+    cross-validate it.
 
     After `fit`: ``classes_`` (the labels in order), ``samples_`` (their `Space`), ``work_`` (the `Pipeline`),
     ``history_``, and ``stopped_``, a sentence where the budget ended the training before its last step, else None.
@@ -46,9 +48,10 @@ class Reprogrammed:
         epochs: int = 10,
         batch_size: int = 32,
         seed: int = 0,
+        samples: Space | None = None,
     ) -> None:
         self.source, self.transform, self.mapping, self.trainer = source, transform, mapping, trainer
-        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
+        self.epochs, self.batch_size, self.seed, self.samples = epochs, batch_size, seed, samples
 
     def fit(
         self,
@@ -79,8 +82,10 @@ class Reprogrammed:
             )
         train = Labelled(samples, self._targets(labels))
         checked = None if val is None else Labelled(_tensor(val[0]), self._targets(np.asarray(val[1])))
-        self.samples_ = _space(samples, self.source.takes)
+        self.samples_ = self.samples or _space(samples, self.source.takes)
+        self.samples_.check(samples, "A training sample")
         program = transform.build(self.samples_, self.source.takes)
+        _check_drawing(transform, program, trainer)
         shown = samples if mapping.needs_scores else samples[:0]
         found = source_scores(program, self.source, mapping.domain, shown)
         reader = mapping.fit(found, train.targets[: len(found)], len(self.classes_))
@@ -104,7 +109,9 @@ class Reprogrammed:
 
     def predict_proba(self, X: ArrayLike | torch.Tensor) -> NDArray[np.float32]:
         """Probabilities (N, classes), in the order of ``classes_``."""
-        return in_pieces(self.fitted(), _tensor(X)).numpy()
+        work, samples = self.fitted(), _tensor(X)
+        self.samples_.check(samples, "A sample")
+        return in_pieces(work, samples).numpy()
 
     def predict(self, X: ArrayLike | torch.Tensor) -> NDArray[Any]:
         """The likeliest class of each sample (N,)."""
@@ -117,7 +124,7 @@ class Reprogrammed:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What the constructor was given, for scikit-learn."""
-        names = ("source", "transform", "mapping", "trainer", "epochs", "batch_size", "seed")
+        names = ("source", "transform", "mapping", "trainer", "epochs", "batch_size", "seed", "samples")
         return {name: vars(self)[name] for name in names}
 
     def set_params(self, **values: Any) -> "Reprogrammed":
@@ -153,12 +160,25 @@ class Reprogrammed:
         return self.work_
 
 
+def _check_drawing(transform: InputTransform, program: Program, trainer: Trainer) -> None:
+    if isinstance(program, Draws) and not trainer.draws:
+        raise UsageError(
+            f"The program {transform.name} draws symbols at random before this source, which {trainer.name} cannot "
+            "follow: take the trainer policy."
+        )
+    if trainer.draws and not isinstance(program, Draws):
+        raise UsageError(f"The trainer {trainer.name} learns from random draws, and {transform.name} makes none here.")
+
+
 def _tensor(values: ArrayLike | torch.Tensor) -> torch.Tensor:
+    """Bytes are colours from 0 to 1, other whole numbers symbols."""
     found = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-    return found / 255 if found.dtype == torch.uint8 else found.float() if found.is_floating_point() else found
+    return found / 255 if found.dtype == torch.uint8 else found.float() if found.is_floating_point() else found.long()
 
 
 def _space(samples: torch.Tensor, takes: Space) -> Space:
     """What the samples may be: the source's range where they all lie in it."""
+    if not samples.is_floating_point():
+        return Space(tuple(samples.shape[1:]), symbols=max(2, int(samples.max()) + 1))
     inside = float(samples.min()) >= takes.low and float(samples.max()) <= takes.high
     return Space(tuple(samples.shape[1:]), *((takes.low, takes.high) if inside else ()))

@@ -1,7 +1,7 @@
 """What a model reads: the shape of one sample and the range of its numbers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -12,13 +12,16 @@ from edgewise.core.errors import UsageError
 class Space:
     """Samples of ``shape``, such as (3, 224, 224) for colour images, with numbers from ``low`` to ``high``.
 
-    Where ``symbols`` is not 0 a sample is a row of whole numbers below it: tokens of a vocabulary.
+    Where ``symbols`` is not 0 a sample is a row of whole numbers below it: tokens of a vocabulary, of which 0
+    means that nothing stands there.  Where there is a ``table`` (V, d), a sample is a row of vectors (length, d)
+    in place of V symbols whose own vectors the table holds; nothing stands where a vector is all zeros.
     """
 
     shape: tuple[int, ...]
     low: float = -math.inf
     high: float = math.inf
     symbols: int = 0
+    table: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def numbers(self) -> int:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from edgewise.core.errors import UsageError
 from edgewise.core.seeds import derive
+from edgewise.reprogram.base import Anneals, Draws
 from edgewise.reprogram.base import Mapping as OutputMapping
 from edgewise.reprogram.pipeline import Pipeline, in_pieces, source_scores
-from edgewise.reprogram.trainers.base import Trainer
+from edgewise.reprogram.trainers.base import Losses, Trainer
 from edgewise.train.loop import Scores, StepResult
 
 
@@ -69,16 +70,20 @@ class ReprogramTask:
         yield from self._order(epoch).split(self.batch_size)[start:]
 
     def step(self, rows: Tensor, epoch: int, index: int, progress: float) -> StepResult:
-        samples, targets = self.train.samples[rows], self.train.targets[rows]
+        samples, targets, program = self.train.samples[rows], self.train.targets[rows], self.work.program
         for part in self.work.modules().values():
             part.train()
         hits = 0
 
-        def loss() -> Tensor:
+        if isinstance(program, Anneals):
+            program.anneal(progress)
+
+        def loss() -> Losses:
             nonlocal hits
             logits = self.work(samples)
             hits = hits or int((logits.detach().argmax(1) == targets).sum())
-            return F.cross_entropy(logits, targets) + self.work.program.penalty()
+            each = F.cross_entropy(logits, targets, reduction="none") + program.penalty()
+            return Losses(each, program.log_chance() if isinstance(program, Draws) else None)
 
         value = self.stepper.step(loss, progress, derive(self.seed, 1, epoch, index))
         return StepResult(value, hits, len(rows))

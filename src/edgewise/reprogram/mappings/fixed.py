@@ -8,7 +8,7 @@ from torch import Tensor
 
 from edgewise.core.settings import check, setting
 from edgewise.reprogram.base import Aggregate, Domain, Reader
-from edgewise.reprogram.mappings.label_map import LabelMap, enough
+from edgewise.reprogram.mappings.label_map import LabelMap, aggregating, combining, enough, labels_each
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class FirstLabels:
     name: ClassVar[str] = "first"
     needs_scores: ClassVar[bool] = False
     every: ClassVar[int] = 0
-    labels: int = setting(1, "the source's labels for each class", low=1, high=1000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
-    aggregate: Aggregate = setting("mean", "how a class's labels are combined", choices=("mean", "max"))
+    labels: int = labels_each()
+    domain: Domain = combining()
+    aggregate: Aggregate = aggregating()
 
     def __post_init__(self) -> None:
         check(self)
@@ -37,9 +37,9 @@ class RandomLabels:
     name: ClassVar[str] = "random"
     needs_scores: ClassVar[bool] = False
     every: ClassVar[int] = 0
-    labels: int = setting(1, "the source's labels for each class", low=1, high=1000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
-    aggregate: Aggregate = setting("mean", "how a class's labels are combined", choices=("mean", "max"))
+    labels: int = labels_each()
+    domain: Domain = combining()
+    aggregate: Aggregate = aggregating()
     seed: int = setting(0, "of the drawing", low=0, high=2**31)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from edgewise.core.settings import check, setting
 from edgewise.reprogram.base import Aggregate, Domain, Reader, counted
 from edgewise.reprogram.mappings.assignment import assigned
-from edgewise.reprogram.mappings.label_map import LabelMap, enough, greedy
+from edgewise.reprogram.mappings.label_map import LabelMap, aggregating, combining, enough, greedy, labels_each
 from edgewise.reprogram.mappings.matrix import MatrixMap
 
 
@@ -24,9 +24,9 @@ class FrequencyMap:
     name: ClassVar[str] = "frequency"
     needs_scores: ClassVar[bool] = True
     every: ClassVar[int] = 0
-    labels: int = setting(1, "the source's labels for each class", low=1, high=1000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
-    aggregate: Aggregate = setting("mean", "how a class's labels are combined", choices=("mean", "max"))
+    labels: int = labels_each()
+    domain: Domain = combining()
+    aggregate: Aggregate = aggregating()
 
     def __post_init__(self) -> None:
         check(self)
@@ -42,10 +42,10 @@ class IterativeMap:
 
     name: ClassVar[str] = "iterative"
     needs_scores: ClassVar[bool] = True
-    labels: int = setting(1, "the source's labels for each class", low=1, high=1000)
+    labels: int = labels_each()
     every: int = setting(1, "epochs between two fits", low=1, high=10_000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
-    aggregate: Aggregate = setting("mean", "how a class's labels are combined", choices=("mean", "max"))
+    domain: Domain = combining()
+    aggregate: Aggregate = aggregating()
 
     def __post_init__(self) -> None:
         check(self)
@@ -61,9 +61,9 @@ class OptimalMap:
     name: ClassVar[str] = "optimal"
     needs_scores: ClassVar[bool] = True
     every: ClassVar[int] = 0
-    labels: int = setting(1, "the source's labels for each class", low=1, high=1000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
-    aggregate: Aggregate = setting("mean", "how a class's labels are combined", choices=("mean", "max"))
+    labels: int = labels_each()
+    domain: Domain = combining()
+    aggregate: Aggregate = aggregating()
 
     def __post_init__(self) -> None:
         check(self)
@@ -90,7 +90,7 @@ class BayesianMap:
     smoothing: float = setting(1.0, "added to a label's count", low=0, high=1e6)
     top: int = setting(0, "probabilities of a sample that are summed up; 0 counts the first choice", low=0, high=1000)
     every: int = setting(1, "epochs between two fits", low=1, high=10_000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
+    domain: Domain = combining()
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,9 +1,12 @@
 """Many labels of the source for each class of the task: what most mappings come to."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from edgewise.core.errors import UsageError
+from edgewise.core.settings import setting
 from edgewise.reprogram.base import LEAST, Aggregate, Domain
 
 
@@ -25,6 +28,21 @@ class LabelMap(nn.Module):
         own = scores[:, self.labels]
         combined = own.mean(2) if self.aggregate == "mean" else own.amax(2)
         return combined if self.domain == "logits" else combined.clamp_min(LEAST).log()
+
+
+def labels_each() -> Any:
+    """The field of a mapping's settings that says how many labels a class gets."""
+    return setting(1, "the source's labels for each class", low=1, high=1000)
+
+
+def combining(default: Domain = "probs") -> Any:
+    """The field that says what is combined."""
+    return setting(default, "what is combined", choices=("probs", "logits"))
+
+
+def aggregating() -> Any:
+    """The field that says how a class's labels are combined."""
+    return setting("mean", "how a class's labels are combined", choices=("mean", "max"))
 
 
 def enough(source_classes: int, classes: int, each: int) -> None:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgewise.core.settings import check, setting
+from edgewise.core.settings import check
 from edgewise.reprogram.base import Aggregate, Domain, Reader
-from edgewise.reprogram.mappings.label_map import LabelMap, enough, greedy
+from edgewise.reprogram.mappings.label_map import LabelMap, aggregating, combining, enough, greedy, labels_each
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class SimilarityMap:
     name: ClassVar[str] = "similarity"
     needs_scores: ClassVar[bool] = True
     every: ClassVar[int] = 0
-    labels: int = setting(1, "the source's labels for each class", low=1, high=1000)
-    domain: Domain = setting("probs", "what is combined", choices=("probs", "logits"))
-    aggregate: Aggregate = setting("mean", "how a class's labels are combined", choices=("mean", "max"))
+    labels: int = labels_each()
+    domain: Domain = combining()
+    aggregate: Aggregate = aggregating()
 
     def __post_init__(self) -> None:
         check(self)

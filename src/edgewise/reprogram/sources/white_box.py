@@ -1,6 +1,6 @@
 """A source whose weights are here: its gradients can be followed, and it is proven not to move."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +28,15 @@ class Standardise(nn.Module):
 
 
 class WhiteBox:
-    """``module`` frozen and in eval mode, as a source of ``classes`` classes that answers with logits.
+    """``module`` frozen and in eval mode, as a source of ``classes`` classes that answers with logits (or features).
 
     The module itself is frozen, not a copy: a source may be large.  Its parameters take no gradient any more;
     gradients pass through it to what it reads.  Raises `UsageError` where its answer to a sample is not
     (1, ``classes``).
     """
 
-    answers: ClassVar[Answer] = "logits"
-
-    def __init__(self, module: nn.Module, takes: Space, classes: int) -> None:
-        self.module, self.takes, self.classes = module.eval(), takes, classes
+    def __init__(self, module: nn.Module, takes: Space, classes: int, answers: Answer = "logits") -> None:
+        self.module, self.takes, self.classes, self.answers = module.eval(), takes, classes, answers
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         self._fingerprint = digest(module.state_dict())

@@ -1,12 +1,26 @@
 """What moves a program: settings that build a `Stepper`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
-Loss = Callable[[], Tensor]
-"""The loss of the present batch with the parameters as they are; asked twice, it answers the same."""
+
+@dataclass(frozen=True)
+class Losses:
+    """Of every sample of a batch.
+
+    ``each`` (N,) are losses, penalties included; ``log_chance`` (N,) the log-probabilities of what the program
+    drew for them, None where it drew nothing.
+    """
+
+    each: Tensor
+    log_chance: Tensor | None = None
+
+
+Loss = Callable[[], Losses]
+"""The losses of the present batch with the parameters as they are; asked twice, it answers the same."""
 
 
 class Stepper(Protocol):
@@ -31,11 +45,12 @@ class Stepper(Protocol):
 class Trainer(Protocol):
     """How a program is trained: settings, a frozen dataclass.
 
-    ``follows_gradients`` says that the source must be a white box.
+    ``follows_gradients`` says that the source must be a white box, ``draws`` that the program must draw.
     """
 
     name: ClassVar[str]
     follows_gradients: ClassVar[bool]
+    draws: ClassVar[bool]
 
     def build(self, parameters: Sequence[tuple[str, nn.Parameter]]) -> Stepper:
         """A stepper for named parameters."""

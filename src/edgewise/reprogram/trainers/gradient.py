@@ -20,6 +20,7 @@ class Gradient:
 
     name: ClassVar[str] = "gradient"
     follows_gradients: ClassVar[bool] = True
+    draws: ClassVar[bool] = False
     lr: float = setting(0.05, "learning rate", low=0, high=100)
 
     def __post_init__(self) -> None:
@@ -38,7 +39,7 @@ class _Steps:
 
     def step(self, loss: Loss, progress: float, seed: int) -> float:
         torch.manual_seed(seed)
-        found = loss()
+        found = loss().each.mean()
         value = float(found.detach())
         if math.isfinite(value):
             found.backward()

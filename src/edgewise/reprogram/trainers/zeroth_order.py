@@ -26,6 +26,7 @@ class SphereSearch:
 
     name: ClassVar[str] = "sphere"
     follows_gradients: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
     lr: float = setting(0.05, "learning rate", low=0, high=100)
     directions: int = setting(25, "directions a step looks into", low=1, high=100_000)
     distance: float = setting(0.1, "how far it looks; too near is lost in the rounding of answers", low=1e-6, high=10)
@@ -50,6 +51,7 @@ class Spsa:
 
     name: ClassVar[str] = "spsa"
     follows_gradients: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
     a: float = setting(0.1, "first learning rate", low=0, high=1000)
     alpha: float = setting(0.4, "how fast the rate falls", low=0, high=2)
     c: float = setting(0.05, "first distance", low=1e-6, high=10)
@@ -81,7 +83,7 @@ def _flat(loss: Loss, own: Sequence[nn.Parameter], seed: int, seen: list[float])
     def at(vector: Tensor) -> float:
         _assign(vector, own)
         torch.manual_seed(seed)
-        seen.append(float(loss()))
+        seen.append(float(loss().each.mean()))
         return seen[-1]
 
     return at
