@@ -1,8 +1,8 @@
 """How the recipes of reprogramming run: every run once, kept in STATE, a few at a time.
 
 A recipe lists its `Run`s; each is a plain function of the recipe with settings, and answers with numbers.  What has
-run is kept in ``STATE/runs/KEY.json`` and not run again, so the same command goes on after a kill.  `rows` averages over
-seeds.  Test accuracy is written and never printed while a recipe runs: whoever chooses may be watching.
+run is kept in ``STATE/runs/KEY.json`` and not run again, so the same command goes on after a kill.  `rows` averages
+over seeds.  Test accuracy is written and never printed while a recipe runs: whoever chooses may be watching.
 """
 
 import argparse
