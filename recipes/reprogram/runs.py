@@ -7,6 +7,7 @@ over seeds.  Test accuracy is written and never printed while a recipe runs: who
 
 import argparse
 import hashlib
+import inspect
 import json
 import multiprocessing
 import os
@@ -41,7 +42,8 @@ class Run:
 
     @property
     def key(self) -> str:
-        text = json.dumps([self.work.__module__, self.work.__name__, self.seed, dict(self.settings)], sort_keys=True)
+        home = Path(inspect.getfile(self.work)).stem  # not __module__: a script has another in a process of its own
+        text = json.dumps([home, self.work.__name__, self.seed, dict(self.settings)], sort_keys=True)
         name = f"{self.task}-{self.arm}-{self.seed}".replace(" ", "_").replace("/", "_")
         return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

@@ -61,6 +61,7 @@ CORE_PACKAGES = {"torch", "numpy", "PIL", "safetensors", "yaml", "rich", "typer"
 OPTIONAL_PACKAGES = {
     "timm": {"backbones/external.py"},
     "transformers": {"backbones/external.py"},
+    "tokenizers": {"reprogram/sources/text.py"},
     "torchvision": {"backbones/external.py"},
     "sklearn": {"jobs/digits.py", "reprogram/reprogrammed.py"},
     "scipy": {"reprogram/mappings/assignment.py"},

@@ -25,7 +25,7 @@ def flat(text: str) -> str:
         (
             ["fti"],
             "There is no verb 'fti'. Did you mean 'fit'? "
-            "Known: compare, demo, doctor, eval, fit, methods, models, plan, predict, profile, serve.",
+            "Known: compare, demo, doctor, eval, fit, methods, models, plan, predict, profile, reprogram, serve.",
         ),
         (["sing"], "There is no verb 'sing'. Known: compare, demo,"),
         (["fit"], "Missing argument 'DATA'"),

@@ -139,10 +139,10 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        EdgewiseError, match=r"of kind 'dream', and there is no report for that. Known: compare, demo, fit\."
+        EdgewiseError, match=r"of kind 'dream', and there is no report for that. Known: compare, demo, fit, reprogram\."
     ):
         page_of(tmp_path, {"kind": "dream"})
-    assert sorted(PAGES) == ["compare", "demo", "fit"]
+    assert sorted(PAGES) == ["compare", "demo", "fit", "reprogram"]
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:

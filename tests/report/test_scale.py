@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewise.report.scale import Linear, Log, ratio_steps, steps
+from edgewise.report.scale import Linear, Log, ratio_steps, steps, value_steps
 
 VALUES = st.floats(-1e6, 1e6).map(lambda value: round(value, 4))
 
@@ -19,6 +19,16 @@ def test_steps_cover_the_values_with_few_round_marks(one: float, other: float, m
     gap = marks[1] - marks[0]
     leading = gap / 10 ** math.floor(math.log10(gap) + 1e-9)
     assert min(abs(leading - round_one) for round_one in (1, 2, 2.5, 5)) < 1e-3
+
+
+@given(st.lists(st.floats(0, 1).map(lambda share: round(share, 4)), min_size=1, max_size=5), st.integers(4, 8))
+def test_shares_get_marks_below_the_whole(shares: list[float], most: int) -> None:
+    """Two at least, also where every value is the whole: an axis needs a length."""
+    marks = value_steps(shares, most, 1.0)
+    assert 2 <= len(marks) <= most
+    assert marks[0] <= min(shares) + 1e-6
+    assert marks[-1] <= 1.0
+    assert value_steps([1.0, 1.0], most, 1.0)[-1] == 1.0
 
 
 @given(st.integers(1, 100_000), st.integers(0, 100_000))

@@ -80,7 +80,7 @@ def test_contract(name: str) -> None:
         ends.append(bowl.weight.detach().clone())
         assert all(torch.is_tensor(value) for value in steps.tensors().values())
     assert torch.equal(*ends)
-    assert set(TRAINERS) == {"gradient", "sphere", "spsa"}
+    assert set(TRAINERS) == {"gradient", "sphere", "spsa", "policy"}
     with pytest.raises(UsageError, match="sphere"):
         trainer_class("spere")
 

@@ -5,15 +5,23 @@ import torch
 from torch import nn
 
 from edgewise.core.errors import UsageError
-from edgewise.reprogram.base import InputTransform
+from edgewise.reprogram.base import Draws, InputTransform
 from edgewise.reprogram.space import Space
 from edgewise.reprogram.transforms import TRANSFORMS, transform_class
+from edgewise.reprogram.transforms.context_remap import ContextRemap
+from edgewise.reprogram.transforms.overlay import Overlay
 from edgewise.reprogram.transforms.pad import Pad, PadProgram
 from edgewise.reprogram.transforms.prompt import Prompt, PromptProgram
+from edgewise.reprogram.transforms.prompt_tokens import PromptTokens
 from edgewise.reprogram.transforms.replicate import Replicate
+from edgewise.reprogram.transforms.resize import Resize
+from edgewise.reprogram.transforms.token_patch import TokenPatch
+from edgewise.reprogram.transforms.vocabulary import VocabularyMap
 
 CANVAS, PHOTO = Space((3, 16, 16), 0.0, 1.0), Space((3, 6, 8), 0.0, 1.0)
 SIGNAL, SERIES = Space((100,), -1.0, 1.0), Space((12,))
+WORDS = Space((7,), symbols=6)
+VECTORS, SYMBOLS = Space((20, 4), table=torch.rand(10, 4) + 0.1), Space((9,), symbols=12)
 CASES: list[tuple[InputTransform, Space, Space]] = [
     (Pad(), PHOTO, CANVAS),
     (Pad(bound="clip", place="corner"), Space((1, 6, 8), 0.0, 1.0), CANVAS),
@@ -23,11 +31,23 @@ CASES: list[tuple[InputTransform, Space, Space]] = [
     (Prompt(shape="all"), Space((1, 16, 16), 0.0, 1.0), CANVAS),
     (Replicate(copies=3, decay=0.1), SERIES, SIGNAL),
     (Replicate(copies=0), SERIES, SIGNAL),
+    (Resize(), PHOTO, CANVAS),
+    (Resize(share=0.9, grid=4, bound="clip", decay=0.1), Space((1, 40, 24), 0.0, 1.0), CANVAS),
+    (TokenPatch(patch=5), WORDS, CANVAS),
+    (TokenPatch(patch=4, alpha=0.2, decay=0.1), WORDS, CANVAS),
+    (Overlay(block=4), SERIES, CANVAS),
+    (Overlay(block=3, decay=0.1), Space((5,), -2.0, 3.0), CANVAS),
+    (PromptTokens(mask=9), WORDS, VECTORS),
+    (PromptTokens(before=0, init="normal"), Space((2, 3), symbols=10), VECTORS),
+    (VocabularyMap(nonzeros=3), WORDS, VECTORS),
+    (ContextRemap(), WORDS, VECTORS),
+    (ContextRemap(width=3), WORDS, SYMBOLS),
 ]
 
 
 def test_all_are_here_and_tried() -> None:
-    assert set(TRANSFORMS) == {"pad", "prompt", "replicate"} == {case[0].name for case in CASES}
+    known = {"pad", "prompt", "replicate", "resize", "token-patch", "overlay", "prompt-tokens", "vocabulary"}
+    assert set(TRANSFORMS) == known | {"context-remap"} == {case[0].name for case in CASES}
     assert all(transform_class(name) is TRANSFORMS[name] for name in TRANSFORMS)
     with pytest.raises(UsageError, match="pad"):
         transform_class("padd")
@@ -41,6 +61,8 @@ def test_contract(transform: InputTransform, samples: Space, takes: Space) -> No
     assert program.gives == takes
     low, high = max(samples.low, -1.0), min(samples.high, 1.0)
     given = low + (high - low) * torch.rand(5, *samples.shape)
+    if samples.symbols:
+        given = torch.randint(samples.symbols, (5, *samples.shape))
     before = given.clone()
     for spread in (0.0, 0.1, 50.0):
         with torch.no_grad():
@@ -54,7 +76,9 @@ def test_contract(transform: InputTransform, samples: Space, takes: Space) -> No
             parameter.normal_(std=0.1)
     program.eval()
     assert torch.equal(program(given), program(given)), "nothing is left to chance outside training"
-    (program(given).square().sum() + program.penalty()).backward()
+    program.train()
+    total = program(given).float().square().sum() + program.penalty()
+    (total + program.log_chance().sum() if isinstance(program, Draws) else total).backward()
     assert all(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in program.parameters())
     assert program.penalty().ndim == 0
 
@@ -102,7 +126,7 @@ def test_a_frame_and_a_patch() -> None:
 
 def test_copies_of_a_series() -> None:
     series = torch.arange(1.0, 13.0)[None] / 20
-    program = Replicate(copies=3).build(SERIES, SIGNAL)  # room for 8, so every second place
+    program = Replicate(copies=3, noise=0).build(SERIES, SIGNAL)  # room for 8, so every second place
     found = program.eval()(series).detach()
     starts = [place for place in range(100) if found[0, place] == 0.05]
     assert starts == [0, 24, 48]

@@ -1,7 +1,5 @@
 """A real server on loopback, and a source that is asked over HTTP."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,26 +12,10 @@ from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.reprogram.sources import Endpoint, Ledger, WhiteBox, of_backbone, of_endpoint
 from edgewise.reprogram.sources.black_box import on_wire
 from edgewise.reprogram.space import Space
+from serving import Running
 
 uvicorn, httpx = pytest.importorskip("uvicorn"), pytest.importorskip("httpx")
 TOKEN = "let-me-in"
-
-
-class Running:
-    """An application on a free port of loopback, in a thread."""
-
-    def __init__(self, app: Any) -> None:
-        self.server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, log_level="error"))
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.thread.start()
-        while not self.server.started:
-            time.sleep(0.01)
-        port = self.server.servers[0].sockets[0].getsockname()[1]
-        self.address = f"http://127.0.0.1:{port}"
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join()
 
 
 def served(source: WhiteBox, **settings: Any) -> Running:

@@ -8,7 +8,7 @@ import typer
 
 from edgewise.cli.console import answer, next_commands, say, show_table, watching
 from edgewise.cli.jobs import job
-from edgewise.cli.options import Debug, Json, MaxBad, Quiet, Run, Weights, share
+from edgewise.cli.options import Debug, Json, MaxBad, Quiet, Run, Source, Token, Weights, share
 from edgewise.core.units import percent
 
 
@@ -16,6 +16,8 @@ def evaluate(
     run: Run,
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos, as for edgewise fit.")],
     weights: Weights = None,
+    source: Source = None,
+    token: Token = None,
     max_bad: MaxBad = "1%",
     quiet: Quiet = False,
     as_json: Json = False,
@@ -26,7 +28,7 @@ def evaluate(
     Where DATA has a test folder, that is what is measured.
     """
     with watching(quiet, as_json) as listener:
-        found = job("eval").evaluate(run, data, weights, share("--max-bad", max_bad), listener)
+        found = job("eval").evaluate(run, data, weights, share("--max-bad", max_bad), listener, source, token)
     if as_json:
         answer(found)
         return
@@ -41,6 +43,8 @@ def evaluate(
     )
     say(*(f"Skipped: {photo['file']} ({photo['reason']})" for photo in found["skipped"]))
     say(f"Accuracy {percent(found['accuracy'])} on {found['n']:,} photos ({found['split']}).")
+    if "asked" in found:
+        say(f"It took {found['asked']['queries']:,} queries; answers that the run had before cost nothing.")
     next_commands(f"edgewise predict {shlex.quote(str(run))} PHOTO")
 
 

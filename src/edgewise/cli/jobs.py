@@ -20,6 +20,7 @@ JOBS = {
     "plan": "edgewise.jobs.plan",
     "profile": "edgewise.jobs.profile",
     "compare": "edgewise.jobs.compare",
+    "reprogram": "edgewise.jobs.reprogram",
     "serve": "edgewise.jobs.serve",
 }
 EXTRAS = {"fastapi": "edgewise[serve]", "pydantic": "edgewise[serve]"}

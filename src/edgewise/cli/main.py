@@ -20,6 +20,7 @@ from edgewise.cli.models import models
 from edgewise.cli.plan import plan
 from edgewise.cli.predict import predict
 from edgewise.cli.profile import profile
+from edgewise.cli.reprogram import reprogram
 from edgewise.cli.serve import serve
 from edgewise.core.errors import EdgewiseError, unknown
 from edgewise.core.startup import prepare_process
@@ -35,6 +36,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "plan": plan,
     "profile": profile,
     "compare": compare,
+    "reprogram": reprogram,
     "serve": serve,
 }
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,23 @@ MaxBad = Annotated[
     str,
     typer.Option(
         metavar="SHARE", help="Unreadable photos to skip before it is an error: 1% or 0.01.", rich_help_panel="Photos"
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|RUN|URL",
+        help="Where a reprogrammed model's source is, if it moved since the run.",
+        rich_help_panel="Source",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TOKEN",
+        envvar="EDGEWISE_TOKEN",
+        help="What a source behind an address wants to know; it is written nowhere.",
+        rich_help_panel="Source",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", rich_help_panel="Run")]
@@ -41,6 +59,18 @@ def share(option: str, text: str) -> float:
 def command_line(arguments: list[str]) -> str:
     """The command as it can be typed again."""
     return shlex.join(["edgewise", *arguments])
+
+
+def without_token(arguments: Sequence[str]) -> list[str]:
+    """``arguments`` as they may be written down and shown: the token stays with its owner."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--token":
+            next(words, None)
+        elif not word.startswith("--token="):
+            kept.append(word)
+    return kept
 
 
 def numbered_runs(kind: str) -> dict[int, Path]:

@@ -10,7 +10,7 @@ import typer
 
 from edgewise.cli.console import answer, say, show_table, watching
 from edgewise.cli.jobs import job
-from edgewise.cli.options import Debug, Json, Quiet, Run, Weights
+from edgewise.cli.options import Debug, Json, Quiet, Run, Source, Token, Weights
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_text
 from edgewise.core.units import percent
@@ -20,6 +20,8 @@ def predict(
     run: Run,
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photos, or folders of photos.")],
     weights: Weights = None,
+    source: Source = None,
+    token: Token = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to name for each photo.")] = 1,
     csv_file: Annotated[
         Path | None,
@@ -34,7 +36,7 @@ def predict(
     A photo that cannot be read is named, and the others are answered; the exit status is then 1.
     """
     with watching(quiet, as_json) as listener:
-        answers: list[dict[str, Any]] = job("predict").predict(run, photos, weights, top, listener)
+        answers: list[dict[str, Any]] = job("predict").predict(run, photos, weights, top, listener, source, token)
     if csv_file:
         write_text(csv_file, as_csv(answers))
     if as_json:

@@ -20,6 +20,8 @@ SCHEMA = "edgewise-artifact-1"
 REQUIRED = {  # by kind
     "adapter": ("backbone", "method", "classes", "preprocess", "lean", "metrics", "tensors"),
     "program": ("source", "samples", "transform", "mapping", "trainer", "classes", "seed", "tensors"),
+    "conditioner": ("source", "transform", "trainer", "classes", "seed", "tensors"),
+    "steering": ("source", "steering", "trainer", "seed", "tensors"),
 }
 
 

@@ -1,5 +1,6 @@
 """``edgewise eval``: how well a run does on labelled photos."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +8,30 @@ from edgewise.core.progress import Listener, Silent
 from edgewise.data.sets import ImageSet, open_labelled
 from edgewise.data.verify import verify
 from edgewise.data.workers import default_workers
-from edgewise.jobs.opening import Opened, open_artifact
+from edgewise.jobs.opening import Opened
+from edgewise.jobs.reprogram_opening import asked_now, open_run
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation
 
 
 def evaluate(
-    run: Path, data: Path, weights: str | None = None, max_bad: float = 0.01, listener: Listener | None = None
+    run: Path,
+    data: Path,
+    weights: str | None = None,
+    max_bad: float = 0.01,
+    listener: Listener | None = None,
+    source: str | None = None,
+    token: str | None = None,
 ) -> dict[str, Any]:
     """Score the run's artifact on ``data``: its test part where it has one.
 
-    Returns ``accuracy`` (0-1), ``n``, ``per_class``, ``confusion``, ``classes``, ``split`` and
-    ``skipped``.  Raises `EdgewiseError` when the classes of ``data`` are not the run's.
+    ``source`` and ``token`` are for a reprogrammed model, see `open_run`.  Returns ``accuracy`` (0-1), ``n``,
+    ``per_class``, ``confusion``, ``classes``, ``split``, ``skipped``, and ``asked`` where a source only answers.
+    Raises `EdgewiseError` when the classes of ``data`` are not the run's.
     """
-    return score(open_artifact(run, weights), data, max_bad, listener or Silent())
+    with closing(open_run(run, weights, source, token)) as opened:
+        found = score(opened, data, max_bad, listener or Silent())
+        return {**found, **asked_now(opened)}
 
 
 def score(opened: Opened, data: Path, max_bad: float, listener: Listener) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from edgewise.data.workers import default_workers
 from edgewise.jobs.budget import ceiling, within_budget
 from edgewise.jobs.environment import environment
 from edgewise.jobs.frozen import Rounding, round_frozen
+from edgewise.jobs.photos import counts_in_words, data_notes, data_record
 from edgewise.jobs.process import OURS, USERS, Process
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
 from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, promise, save_adapter
@@ -32,9 +33,6 @@ from edgewise.plan import parse_budget as parse_budget
 from edgewise.report import write_report
 from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import Position, Watchdog, run
-
-IMBALANCE_WORTH_SAYING = 5.0
-CLASSES_NAMED = 12
 
 
 def fit(
@@ -122,8 +120,9 @@ def train_and_save(
 ) -> dict[str, Any]:
     """Train ``model``, score it once, save and check the artifact, write record and report."""
     began = time.monotonic()
-    sizes, notes = model.sizes(), [*model.backbone.notes, *_data_notes(images, request.balance)]
-    for note in [_counts_in_words(images), *notes]:
+    uneven = None if request.balance else "--balance draws every class equally often."
+    sizes, notes = model.sizes(), [*model.backbone.notes, *data_notes(images, uneven)]
+    for note in [counts_in_words(images), *notes]:
         listener.note(note)
         folder.say(note)
     listener.note(
@@ -141,7 +140,7 @@ def train_and_save(
     place = _train(model, images, request, folder, resume, listener, process.watchdog)
 
     listener.stage("Scoring, saving and checking the adapter")
-    scored = evaluate_run(model, images, folder, _workers(request))
+    scored = evaluate_run(model, model.backbone.input, images, folder, _workers(request))
     metrics = {
         **scored.metrics,
         "val_accuracy": place.history[place.best_epoch - 1]["val_accuracy"],
@@ -155,7 +154,7 @@ def train_and_save(
         "config": {**resolved(request, model.method), "image_size": size},
         "environment": environment(),
         "seeds": {"seed": request.seed},
-        "data": _data_record(images),
+        "data": data_record(images),
         "metrics": metrics,
         "lean": rounding.to_json(),
         "cost": cost(model, (request.batch_size, 3, size, size)).to_json(),
@@ -236,41 +235,3 @@ def _train(
 
 def _workers(request: FitRequest) -> int:
     return default_workers() if request.workers is None else request.workers
-
-
-def _data_record(images: ImageSet) -> dict[str, Any]:
-    return {
-        "train": len(images.train),
-        "val": len(images.val),
-        "test": len(images.test),
-        "classes": list(images.classes),
-        "counts": images.counts(),
-        "skipped": [{"file": str(path), "reason": reason} for path, reason in images.skipped],
-    }
-
-
-def _counts_in_words(images: ImageSet) -> str:
-    """Photos by part and class; of many classes only the largest and the smallest."""
-    counts = images.counts()
-    parts = ", ".join(f"{sum(own.values()):,} {part}" for part, own in counts.items() if sum(own.values()))
-    ordered = sorted(counts["train"].items(), key=lambda item: -item[1])
-    if len(ordered) > CLASSES_NAMED:
-        (most, many), (least, few) = ordered[0], ordered[-1]
-        return f"Photos: {parts}. In train, {most} has the most ({many:,}) and {least} the fewest ({few:,})."
-    return f"Photos: {parts}. In train: {', '.join(f'{name} {n:,}' for name, n in counts['train'].items())}."
-
-
-def _data_notes(images: ImageSet, balance: bool) -> list[str]:
-    notes = list(images.notes)
-    counts = images.counts()["train"]
-    if images.imbalance() > IMBALANCE_WORTH_SAYING and not balance:
-        most, least = max(counts, key=lambda k: counts[k]), min(counts, key=lambda k: counts[k])
-        notes.append(
-            f"The classes are uneven: {most} has {counts[most]} training photos, {least} {counts[least]}. "
-            "--balance draws every class equally often."
-        )
-    if images.skipped:
-        notes.append(f"{len(images.skipped)} unreadable photos were skipped; record.json names them.")
-    if not images.val:
-        notes.append("There is no validation set, so the last epoch is kept.")
-    return notes

@@ -1,7 +1,7 @@
 """Open what a run left: find the backbone again, put the adapter on it, refuse what does not fit."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,23 @@ from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.core.files import sha256_of
 from edgewise.core.preprocess import Preprocess
 from edgewise.lean import SMALL, Lean, make_lean, make_plain
+from edgewise.reprogram import Ledger
+
+
+def _nothing_to_close() -> None: ...
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An artifact on its backbone, ready to predict."""
+    """An artifact with its backbone, or a program with its source: ready to predict."""
 
-    model: Adapted
+    model: nn.Module  # from photos as bytes to logits
     preprocess: Preprocess
     classes: tuple[str, ...]
     manifest: Mapping[str, Any]
     folder: Path
+    ledger: Ledger | None = None  # of a source that only answers
+    close: Callable[[], None] = _nothing_to_close
 
 
 def open_artifact(path: Path, backbone: str | Path | nn.Module | None = None, lean: Lean | None = SMALL) -> Opened:
@@ -112,7 +118,7 @@ def _backbone(folder: Path, manifest: Mapping[str, Any], given: str | Path | nn.
             f"The adapter in {folder} was made for a module of your own, {entry['name']}: "
             "open it in Python and give that module, ew.open(RUN, backbone=module)."
         )
-    where = given or _found(entry, folder)
+    where = given or found_weights(entry, "backbone")
     try:
         return load(
             entry["name"],
@@ -126,7 +132,11 @@ def _backbone(folder: Path, manifest: Mapping[str, Any], given: str | Path | nn.
         raise EdgewiseError(f"The backbone of {folder} cannot be opened: {error}") from error
 
 
-def _found(entry: Mapping[str, Any], folder: Path) -> str | Path | None:
+def found_weights(entry: Mapping[str, Any], whose: str) -> str | Path | None:
+    """The weights of which an artifact remembers ``path`` and ``sha256``; None: those that belong to the name.
+
+    Raises `EdgewiseError` where they are neither there nor in the cache folder.
+    """
     path, digest = entry.get("path"), entry.get("sha256")
     if path is None or path == "none" or digest is None:
         return path
@@ -134,6 +144,6 @@ def _found(entry: Mapping[str, Any], folder: Path) -> str | Path | None:
         if candidate.is_file() and sha256_of(candidate) == digest:
             return candidate
     raise EdgewiseError(
-        f"The backbone's weights are not at {path} any more (or were changed). Say where they are with "
+        f"The {whose}'s weights are not at {path} any more (or were changed). Say where they are with "
         f"--weights FILE, or put them into {cache_folder()}; their SHA-256 is {digest}."
     )

@@ -1,6 +1,7 @@
 """``edgewise predict``: name what is on photos."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,34 @@ from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.data.images import SUFFIXES, BadImage, open_image
 from edgewise.data.transforms import evaluation_image
-from edgewise.jobs.opening import Opened, open_artifact
+from edgewise.jobs.opening import Opened
+from edgewise.jobs.reprogram_opening import asked_now, open_run
 
 
 def predict(
-    run: Path, photos: Sequence[Path], weights: str | None = None, top: int = 1, listener: Listener | None = None
+    run: Path,
+    photos: Sequence[Path],
+    weights: str | None = None,
+    top: int = 1,
+    listener: Listener | None = None,
+    source: str | None = None,
+    token: str | None = None,
 ) -> list[dict[str, Any]]:
     """One row a photo: ``file, label, confidence, top`` ([[label, probability], …]) and ``error``.
 
     Folders stand for the photos in them.  A photo that cannot be read has an ``error`` and no
-    label; the others are still answered.  Raises `UsageError` when there is no photo at all.
+    label; the others are still answered.  ``source`` and ``token`` are for a reprogrammed model, see `open_run`.
+    Raises `UsageError` when there is no photo at all.
     """
     listener = listener or Silent()
     paths = _expanded(photos)
-    opened = open_artifact(run, weights)
     rows = []
-    for number, path in enumerate(paths, 1):
-        rows.append(predict_one(opened, path, top))
-        listener.progress(number, len(paths))
+    with closing(open_run(run, weights, source, token)) as opened:
+        for number, path in enumerate(paths, 1):
+            rows.append(predict_one(opened, path, top))
+            listener.progress(number, len(paths))
+        for asked in asked_now(opened).values():
+            listener.note(f"The source was asked {asked['queries']:,} queries; answers that the run had cost nothing.")
     return rows
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgewise.adapt import Adapted
 from edgewise.core.artifacts import read_manifest, read_tensors, write_manifest, write_tensors
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_bytes
+from edgewise.core.preprocess import Preprocess
 from edgewise.core.runs import RunFolder
 from edgewise.core.settings import without_start
 from edgewise.core.surgery import digest
@@ -36,10 +37,15 @@ class Scored:
     mistakes: list[dict[str, Any]]
 
 
-def evaluate_run(model: Adapted, images: ImageSet, folder: RunFolder, workers: int) -> Scored:
-    """Score the test photos (val where there are none, train where there is neither), once."""
-    split, samples = next((name, part) for name, part in _parts(images) if part)
-    probabilities = predict(model, samples, model.backbone.input, workers)
+def scored_part(images: ImageSet) -> tuple[str, tuple[Sample, ...]]:
+    """The test photos, val where there are none, train where there is neither; and which of them they are."""
+    return next((name, part) for name, part in _parts(images) if part)
+
+
+def evaluate_run(model: nn.Module, preprocess: Preprocess, images: ImageSet, folder: RunFolder, workers: int) -> Scored:
+    """Score ``model``, from photos as bytes to logits, once on `scored_part`."""
+    split, samples = scored_part(images)
+    probabilities = predict(model, samples, preprocess, workers)
     labels = [sample.label for sample in samples]
     scores = evaluation(probabilities, labels, images.classes)
     mistakes = []

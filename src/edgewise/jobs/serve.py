@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from edgewise.backbones import load
 from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.core.settings import check, setting
-from edgewise.jobs.opening import open_artifact
-from edgewise.reprogram import WhiteBox, of_backbone, of_network
+from edgewise.jobs.reprogram_source import SourceRequest, open_white_box
+from edgewise.reprogram import WhiteBox
 from edgewise.serve.app import create_app
 
 
@@ -62,12 +61,8 @@ def serve(request: ServeRequest, ready: Ready) -> None:
 
 
 def _source(request: ServeRequest) -> tuple[WhiteBox, str]:
-    path = Path(request.model)
-    if path.is_dir():
-        opened = open_artifact(path, request.weights)
-        return of_network(opened.model, opened.preprocess, len(opened.classes)), path.name
-    backbone = load(request.model, weights=request.weights, width=request.width, image_size=request.image_size)
-    return of_backbone(backbone), request.model
+    source, *_ = open_white_box(SourceRequest(request.model, request.weights, request.width, request.image_size))
+    return source, Path(request.model).name
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from edgewise.jobs.evaluate import score
 from edgewise.jobs.fit import look_at, train_and_save
 from edgewise.jobs.opening import Opened, open_artifact
 from edgewise.jobs.predict import predict_one
+from edgewise.jobs.reprogram_opening import open_run
 from edgewise.jobs.request import FitRequest, resolved
 
 
@@ -94,9 +95,17 @@ def _weights_of(backbone: Backbone) -> str | None:
     return "none" if "seed" in backbone.settings else None
 
 
-def open(path: str | Path, backbone: str | Path | nn.Module | None = None) -> Run:
+def open(
+    path: str | Path,
+    backbone: str | Path | nn.Module | None = None,
+    source: str | None = None,
+    token: str | None = None,
+) -> Run:
     """Open a run or artifact folder; ``backbone`` is a weight file or the module it was made on.
 
-    Raises `EdgewiseError`, see `edgewise.jobs.opening.open_artifact`.
+    ``source`` and ``token`` are for a reprogrammed model: where its source is now, and what an address asks for.
+    Raises `EdgewiseError`, see `edgewise.jobs.reprogram_opening.open_run`.
     """
-    return Run(Path(path), open_artifact(Path(path), backbone))
+    if isinstance(backbone, nn.Module):
+        return Run(Path(path), open_artifact(Path(path), backbone))
+    return Run(Path(path), open_run(Path(path), None if backbone is None else str(backbone), source, token))

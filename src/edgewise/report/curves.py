@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edgewise.report.scale import Linear, steps
+from edgewise.report.scale import Linear, steps, value_steps
 from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
 
 WIDTH, HEIGHT = 400, 248
@@ -55,7 +55,7 @@ def curves(
         raise ValueError(f"there is nothing to draw in {title!r}")
     epochs = [x for line in drawn for x, _ in line.points]
     values = [y for line in drawn for _, y in line.points]
-    marks = [mark for mark in steps(min(values), max(values)) if ceiling is None or mark <= ceiling]
+    marks = value_steps(values, ceiling=ceiling)
     left = max(extent(show(mark)) for mark in marks) + 10
     names = min(float(MOST_NAME), max(extent(line.name) for line in drawn)) + 18
     first, last = min(epochs), max(epochs)

@@ -1,11 +1,12 @@
 """The page of one ``fit``: what was learned, how well, where it errs, what it took."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgewise.core.units import megabytes, percent
 from edgewise.report.bars import Bar, bars
 from edgewise.report.curves import Line, curves
-from edgewise.report.fit_record import SPLITS, Fit, Results, read_fit
+from edgewise.report.fit_record import SPLITS, Epoch, Fit, Results, read_fit
 from edgewise.report.gauge import gauge
 from edgewise.report.matrix import matrix
 from edgewise.report.page import between, render, whole
@@ -33,7 +34,7 @@ def fit_page(run: Path, record: Section) -> str:
             "span": between(low, high),
             "where": SPLITS[results.split],
             "gauge": gauge("Accuracy and how sure it is", results.accuracy, low, high, results.guessing),
-            "curves": learning_curves(fit),
+            "curves": learning_curves(fit.history, results.best_epoch),
             "matrix": confusion_matrix(data.classes, results),
             "class_bars": class_bars(data.classes, results),
             "bars_left_out": max(0, len(data.classes) - MOST_BARS),
@@ -50,20 +51,19 @@ def fit_page(run: Path, record: Section) -> str:
     )
 
 
-def learning_curves(fit: Fit) -> list[str]:
-    """Loss and accuracy over the epochs; nothing for a run without epochs."""
-    if not fit.history:
+def learning_curves(history: Sequence[Epoch], best: int | None) -> list[str]:
+    """Loss and accuracy over the epochs, the ``best`` pointed out; nothing for a run without epochs."""
+    if not history:
         return []
-    best = fit.results.best_epoch
     loss = [
-        Line("training", tuple((row.number, row.train_loss) for row in fit.history), 2),
-        Line("validation", tuple((row.number, row.val_loss) for row in fit.history if row.val_loss is not None), 1),
+        Line("training", tuple((row.number, row.train_loss) for row in history), 2),
+        Line("validation", tuple((row.number, row.val_loss) for row in history if row.val_loss is not None), 1),
     ]
     accuracy = [
-        Line("training", tuple((row.number, row.train_accuracy) for row in fit.history), 2),
+        Line("training", tuple((row.number, row.train_accuracy) for row in history), 2),
         Line(
             "validation",
-            tuple((row.number, row.val_accuracy) for row in fit.history if row.val_accuracy is not None),
+            tuple((row.number, row.val_accuracy) for row in history if row.val_accuracy is not None),
             1,
         ),
     ]

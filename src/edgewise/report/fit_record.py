@@ -117,15 +117,15 @@ def read_fit(record: Section) -> Fit:
         environment=tuple(record.section("environment").settings()),
         seeds=tuple(record.section("seeds").settings()),
         data=data,
-        results=_results(record.section("metrics"), record.section("data").items("classes")),
+        results=read_results(record.section("metrics"), record.section("data").items("classes")),
         cost={key: cost.number_or_none(key) for key in COSTS},
         trainable_params=sizes.count("trainable_params"),
         total_params=sizes.count("total_params"),
         artifact_bytes=sizes.count("artifact_bytes"),
         backbone_bytes=sizes.count("backbone_bytes"),
-        history=tuple(_epoch(row) for row in record.sections("history")),
+        history=read_history(record),
         notes=read_notes(record),
-        mistakes=tuple(_mistake(row) for row in record.sections("mistakes")),
+        mistakes=read_mistakes(record),
         seconds=record.number("seconds"),
     )
 
@@ -133,6 +133,16 @@ def read_fit(record: Section) -> Fit:
 def read_notes(record: Section) -> tuple[str, ...]:
     """What the job wanted the reader to know."""
     return tuple(without_folders(note) for note in record.texts("notes"))
+
+
+def read_history(record: Section) -> tuple[Epoch, ...]:
+    """The epochs of a run."""
+    return tuple(_epoch(row) for row in record.sections("history"))
+
+
+def read_mistakes(record: Section) -> tuple[Mistake, ...]:
+    """What it was most wrongly sure of."""
+    return tuple(_mistake(row) for row in record.sections("mistakes"))
 
 
 def read_data(data: Section) -> Data:
@@ -153,7 +163,8 @@ def read_data(data: Section) -> Data:
     )
 
 
-def _results(metrics: Section, classes: Sequence[str]) -> Results:
+def read_results(metrics: Section, classes: Sequence[str]) -> Results:
+    """The section ``metrics`` of a run that was scored; ``classes`` as the record spells them."""
     split, n, size = metrics.text("split"), metrics.count("n"), len(classes)
     if split not in SPLITS:
         raise metrics.wrong("split", f"is {split!r}; it must be one of {', '.join(SPLITS)}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgewise.report.curves import Line, Show, thinned
-from edgewise.report.scale import Linear, steps
+from edgewise.report.scale import Linear, value_steps
 from edgewise.report.svg import extent, figure, group, hint, label, tag
 
 WIDTH, HEIGHT = 210, 150
@@ -24,7 +24,7 @@ def multiples(
         return []
     epochs = [x for line in drawn for x, _ in line.points]
     values = [y for line in drawn for _, y in line.points]
-    marks = [mark for mark in steps(min(values), max(values), MARKS) if ceiling is None or mark <= ceiling]
+    marks = value_steps(values, MARKS, ceiling)
     left = max(extent(show(mark)) for mark in marks) + 10
     first, last = min(epochs), max(epochs)
     aside = 0.5 if first == last else 0.0

@@ -43,6 +43,15 @@ def steps(low: float, high: float, most: int = 6, whole: bool = False) -> list[f
     raise AssertionError("steps grow without end, so one of them fits")
 
 
+def value_steps(values: Sequence[float], most: int = 6, ceiling: float | None = None) -> list[float]:
+    """`steps` covering ``values``, two at least, none above ``ceiling``: a line along it has room below."""
+    low, high = min(values), max(values)
+    marks = [mark for mark in steps(low, high, most) if ceiling is None or mark <= ceiling]
+    if ceiling is None or len(marks) > 1:
+        return marks
+    return [mark for mark in steps(ceiling - max(0.1 * abs(ceiling), ceiling - low), ceiling, most) if mark <= ceiling]
+
+
 def ratio_steps(values: Sequence[float]) -> list[float]:
     """1, 2 and 5 (only 1 over three decades) times powers of ten, enclosing ``values`` (all above 0)."""
     low, high = min(values), max(values)

@@ -12,9 +12,15 @@ from edgewise.core.runs import RunFolder
 from edgewise.report.compare_page import compare_page
 from edgewise.report.demo_page import demo_page
 from edgewise.report.fit_page import fit_page
+from edgewise.report.reprogram_page import reprogram_page
 from edgewise.report.section import Section, read_section
 
-PAGES: dict[str, Callable[[Path, Section], str]] = {"compare": compare_page, "demo": demo_page, "fit": fit_page}
+PAGES: dict[str, Callable[[Path, Section], str]] = {
+    "compare": compare_page,
+    "demo": demo_page,
+    "fit": fit_page,
+    "reprogram": reprogram_page,
+}
 
 
 def write_report(run: Path) -> Path:

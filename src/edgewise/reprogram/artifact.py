@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ from torch import Tensor
 
 from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors, write_manifest, write_tensors
 from edgewise.core.errors import EdgewiseError
+from edgewise.core.settings import without_start
+from edgewise.core.units import percent
 from edgewise.reprogram.base import Source
 from edgewise.reprogram.mappings.registry import mapping_class
 from edgewise.reprogram.pipeline import Pipeline
 from edgewise.reprogram.reprogrammed import Reprogrammed
 from edgewise.reprogram.sources.black_box import BlackBox
+from edgewise.reprogram.sources.tuned import with_tuned_parts
 from edgewise.reprogram.space import Space
 from edgewise.reprogram.trainers.registry import trainer_class
 from edgewise.reprogram.transforms.registry import transform_class
@@ -24,8 +27,11 @@ from edgewise.reprogram.transforms.registry import transform_class
 FILE = "program.safetensors"
 
 
-def save_program(model: Reprogrammed, folder: Path) -> None:
+def save_program(model: Reprogrammed, folder: Path, about: Mapping[str, Any] | None = None) -> None:
     """Write what `Reprogrammed.fit` made into ``folder``: program, mapping, source's fingerprint, queries spent.
+
+    ``about`` are further entries of the manifest: what a run knows of where the source is (``origin``), how photos
+    become samples (``preprocess``), and what was measured (``metrics``).
 
     Raises `UsageError` where nothing was fitted, `EdgewiseError` where the folder cannot be written.
     """
@@ -40,8 +46,10 @@ def save_program(model: Reprogrammed, folder: Path) -> None:
         **{name: {"name": part.name, "fields": dataclasses.asdict(part)} for name, part in parts.items()},
         "classes": model.classes_.tolist(),
         "seed": model.seed,
+        "tune": list(model.tune),
         "spent": spent,
         "stopped": model.stopped_,
+        **(about or {}),
         "tensors": write_tensors(folder, FILE, work.tensors()),
     }
     write_manifest(folder, manifest, _card(manifest))
@@ -61,6 +69,7 @@ def load_program(folder: Path, source: Source) -> Reprogrammed:
         mapping = _settings(mapping_class, manifest["mapping"])
         trainer = _settings(trainer_class, manifest["trainer"])
         samples, classes = _space(manifest["samples"]), np.array(manifest["classes"])
+        tune = tuple(str(part) for part in manifest.get("tune", ()))
         expected, seed = str(manifest["source"]["fingerprint"]), int(manifest["seed"])
     except (KeyError, TypeError, ValueError) as error:
         raise EdgewiseError(f"The program in {folder} has settings this version does not know ({error}).") from error
@@ -69,13 +78,13 @@ def load_program(folder: Path, source: Source) -> Reprogrammed:
             f"The program in {folder} was trained on the source {expected[:12]}…, and this one is "
             f"{source.fingerprint[:12]}…: before another model it means nothing."
         )
-    program = transform.build(samples, source.takes)
+    program = without_start(transform).build(samples, source.takes)
     reader = mapping.fit(torch.zeros(0, source.classes), torch.zeros(0, dtype=torch.long), len(classes))
-    work = Pipeline(program, source, reader, mapping.domain)
+    work = Pipeline(program, with_tuned_parts(source, tune), reader, mapping.domain)
     _restore(work.tensors(), tensors, folder)
-    model = Reprogrammed(source, transform, mapping, trainer, seed=seed)
+    model = Reprogrammed(source, transform, mapping, trainer, seed=seed, tune=tune)
     model.work_, model.classes_, model.samples_ = work, classes, samples
-    model.history_, model.stopped_ = [], manifest.get("stopped")
+    model.history_, model.best_epoch_, model.stopped_ = [], 0, manifest.get("stopped")
     return model
 
 
@@ -106,9 +115,21 @@ def _space(said: dict[str, Any]) -> Space:
 def _card(manifest: dict[str, Any]) -> str:
     asked = manifest["spent"]
     cost = f"\nIt took {asked['queries']:,} queries." if asked else ""
+    tuned = ", ".join(f"`{part}`" for part in manifest["tune"])
+    own = f"\nNot only the program was trained: {tuned} of the source too, and lie beside it." if tuned else ""
     return (
         "# A program for a frozen model\n\n"
         f"Transform `{manifest['transform']['name']}`, mapping `{manifest['mapping']['name']}`; "
         f"{len(manifest['classes'])} classes, read from {manifest['source']['classes']} of the source "
-        f"`{manifest['source']['fingerprint'][:12]}`. It means nothing before another model.{cost}\n"
+        f"`{manifest['source']['fingerprint'][:12]}`. It means nothing before another model.{own}{cost}\n"
+        + (_use(manifest) if "origin" in manifest else "")
+    )
+
+
+def _use(manifest: dict[str, Any]) -> str:
+    metrics = manifest.get("metrics")
+    reached = f"It was right on {percent(metrics['accuracy'])} of {metrics['n']:,} photos. " if metrics else ""
+    return (
+        f"\n{reached}RUN is the folder that holds `artifact/`; the model that it is a program for must be there, too.\n"
+        "\n```\nedgewise predict RUN photo.jpg\n```\n"
     )

@@ -52,6 +52,14 @@ class Anneals(Protocol):
         """``progress`` (0 to 1) of the training is done."""
 
 
+@runtime_checkable
+class Pictured(Protocol):
+    """A program that can be looked at."""
+
+    def canvas(self) -> Tensor:
+        """The program without a sample (C, H, W), within the range of what the source reads."""
+
+
 class InputTransform(Protocol):
     """How a sample becomes one of the source's: settings, a frozen dataclass."""
 

@@ -11,13 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
+from edgewise.data.found import counted
 from edgewise.reprogram.base import Draws, InputTransform, Mapping, Program, Source
 from edgewise.reprogram.mappings.frequency import FrequencyMap
 from edgewise.reprogram.pipeline import Pipeline, in_pieces, source_scores
 from edgewise.reprogram.sources.ledger import BudgetExceededError
+from edgewise.reprogram.sources.tuned import Tuned, with_tuned_parts
 from edgewise.reprogram.sources.white_box import WhiteBox
-from edgewise.reprogram.space import Space
-from edgewise.reprogram.task import Labelled, ReprogramTask
+from edgewise.reprogram.space import Space, extremes
+from edgewise.reprogram.task import Labelled, ReprogramTask, check_same_samples, cut_short
 from edgewise.reprogram.trainers.base import Trainer
 from edgewise.reprogram.trainers.gradient import Gradient
 from edgewise.reprogram.transforms.pad import Pad
@@ -29,11 +31,16 @@ class Reprogrammed:
 
     ``transform``, ``mapping`` and ``trainer`` are settings; every part can be exchanged.  ``samples`` is what a sample
     may be; by default its range is the source's where all training samples lie in it, and whole numbers are symbols up
-    to the largest.  The constructor stores what it is given and does nothing, so that scikit-learn can clone and
-    cross-validate it.
+    to the largest.  ``tune`` names parts of a white box, such as ("layer4", "head"), that train together with the
+    program, on a copy of it; by default nothing of the source does.  The constructor stores what it is given and does
+    nothing, so that scikit-learn can clone and cross-validate it.
+
+    With ``steps`` an epoch has at most so many, and the next one goes on with the samples that are left: so that what
+    a source is asked can be planned.
 
     After `fit`: ``classes_`` (the labels in order), ``samples_`` (their `Space`), ``work_`` (the `Pipeline`),
-    ``history_``, and ``stopped_``, a sentence where the budget ended the training before its last step, else None.
+    ``first_`` (its tensors before training: the mapping alone), ``history_``, ``best_epoch_`` (whose program it is; 0:
+    as it started) and ``stopped_``, a sentence where the budget ended the training before its last step, else None.
     `edgewise.reprogram.save_program` writes it to a folder.
     """
 
@@ -49,9 +56,12 @@ class Reprogrammed:
         batch_size: int = 32,
         seed: int = 0,
         samples: Space | None = None,
+        tune: tuple[str, ...] = (),
+        steps: int | None = None,
     ) -> None:
         self.source, self.transform, self.mapping, self.trainer = source, transform, mapping, trainer
         self.epochs, self.batch_size, self.seed, self.samples = epochs, batch_size, seed, samples
+        self.tune, self.steps = tune, steps
 
     def fit(
         self,
@@ -65,46 +75,58 @@ class Reprogrammed:
         """Train on samples ``X`` (N, …) of classes ``y`` (N,); with ``val`` the best epoch on it is kept.
 
         ``folder`` is where checkpoints go, for ``resume``; by default nothing is left.  A budget that is used up
-        ends the training with the program as it is then.  Raises `UsageError` where the parts do not fit, before
-        anything is asked of the source.
+        ends the training with the best program so far (as it is then, where there is no ``val``).  Raises `UsageError`
+        where the parts do not fit, before anything is asked of the source.
         """
-        if self.epochs < 0 or self.batch_size < 1:
-            raise UsageError(f"epochs is {self.epochs} and batch_size {self.batch_size}; at least 0 and 1.")
+        if self.epochs < 0 or self.batch_size < 1 or (self.steps is not None and self.steps < 1):
+            raise UsageError(
+                f"epochs is {self.epochs}, batch_size {self.batch_size} and steps {self.steps}; at least 0, 1 and 1."
+            )
+        listener = listener or Silent()
         samples, labels = _tensor(X), np.asarray(y)
         if len(samples) == 0:
             raise UsageError("There are no samples to train on.")
         self.classes_: NDArray[Any] = np.unique(labels)
         parts = self.parts()
-        transform, mapping, trainer = parts["transform"], parts["mapping"], parts["trainer"]
-        if trainer.follows_gradients and not isinstance(self.source, WhiteBox):
-            raise UsageError(
-                f"The trainer {trainer.name} follows gradients, and this source only answers: take sphere or spsa."
-            )
+        mapping, trainer = parts["mapping"], parts["trainer"]
+        source = with_tuned_parts(self.source, self.tune)
+        if self.tune and not trainer.follows_gradients:
+            raise UsageError(f"Parts of the source train along the gradient, and {trainer.name} follows none.")
         train = Labelled(samples, self._targets(labels))
-        checked = None if val is None else Labelled(_tensor(val[0]), self._targets(np.asarray(val[1])))
+        checked = None if val is None else self.labelled(*val)
         self.samples_ = self.samples or _space(samples, self.source.takes)
         self.samples_.check(samples, "A training sample")
-        program = transform.build(self.samples_, self.source.takes)
-        _check_drawing(transform, program, trainer)
+        program = first_program(parts, self.samples_, self.source.takes, isinstance(self.source, WhiteBox))
+        if resume and folder is not None:
+            check_same_samples(train, folder)
         shown = samples if mapping.needs_scores else samples[:0]
-        found = source_scores(program, self.source, mapping.domain, shown)
+        if len(shown):
+            listener.stage(f"Asking the source about {len(shown):,} samples, to fit the mapping")
+        found = source_scores(program, source, mapping.domain, shown, listener.progress)
         reader = mapping.fit(found, train.targets[: len(found)], len(self.classes_))
-        self.work_ = Pipeline(program, self.source, reader, mapping.domain)
+        self.work_ = Pipeline(program, source, reader, mapping.domain)
         self.history_: list[dict[str, Any]] = []
-        self.stopped_: str | None = None
+        self.best_epoch_, self.stopped_ = 0, None
+        self.first_ = {name: tensor.clone() for name, tensor in self.work_.tensors().items()}
         identity: dict[str, Any] = {name: {"name": part.name, **asdict(part)} for name, part in parts.items()}
         identity |= {"seed": self.seed, "batch_size": self.batch_size, "source": self.source.fingerprint}
-        task = ReprogramTask(self.work_, mapping, trainer, train, checked, self.batch_size, self.seed, identity)
+        identity |= {"tune": list(self.tune), "steps": self.steps}
+        task = ReprogramTask(
+            self.work_, mapping, trainer, train, checked, self.batch_size, self.seed, identity, self.steps
+        )
         if not self.epochs or not self.work_.parameters():
             return self
         with tempfile.TemporaryDirectory() as passing:
             place = folder or Path(passing)
+            listener.stage(f"Training for {counted(self.epochs, 'epoch')} of {counted(task.steps, 'step')}")
             try:
-                self.history_ = run(task, self.epochs, place, listener or Silent(), resume).history
+                done = run(task, self.epochs, place, listener, resume)
+                self.history_, self.best_epoch_ = done.history, done.best_epoch
             except BudgetExceededError as reason:
+                self.history_, self.best_epoch_ = cut_short(task, place)
                 self.stopped_ = str(reason)
-        if isinstance(self.source, WhiteBox):
-            self.source.check_untouched()
+        if isinstance(source, (WhiteBox, Tuned)):
+            source.check_untouched()
         return self
 
     def predict_proba(self, X: ArrayLike | torch.Tensor) -> NDArray[np.float32]:
@@ -124,8 +146,11 @@ class Reprogrammed:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What the constructor was given, for scikit-learn."""
-        names = ("source", "transform", "mapping", "trainer", "epochs", "batch_size", "seed", "samples")
-        return {name: vars(self)[name] for name in names}
+        parts, others = (
+            ("source", "transform", "mapping", "trainer"),
+            ("epochs", "batch_size", "seed", "samples", "tune"),
+        )
+        return {name: vars(self)[name] for name in (*parts, *others, "steps")}
 
     def set_params(self, **values: Any) -> "Reprogrammed":
         """Change what the constructor was given, for scikit-learn."""
@@ -139,6 +164,10 @@ class Reprogrammed:
         from sklearn.utils import ClassifierTags, Tags, TargetTags
 
         return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+
+    def labelled(self, X: ArrayLike | torch.Tensor, y: ArrayLike) -> Labelled:
+        """Samples, and the places of their labels in ``classes_``; raises `UsageError` for one that is not there."""
+        return Labelled(_tensor(X), self._targets(np.asarray(y)))
 
     def _targets(self, labels: NDArray[Any]) -> torch.Tensor:
         if strange := set(labels.tolist()) - set(self.classes_.tolist()):
@@ -160,6 +189,21 @@ class Reprogrammed:
         return self.work_
 
 
+def first_program(parts: dict[str, Any], samples: Space, takes: Space, white: bool) -> Program:
+    """The program that ``parts`` (`Reprogrammed.parts`) start from.
+
+    Raises `UsageError` where they do not go together, or not with a source that only answers (not ``white``).
+    """
+    transform, trainer = parts["transform"], parts["trainer"]
+    if trainer.follows_gradients and not white:
+        raise UsageError(
+            f"The trainer {trainer.name} follows gradients, and this source only answers: take sphere or spsa."
+        )
+    program: Program = transform.build(samples, takes)
+    _check_drawing(transform, program, trainer)
+    return program
+
+
 def _check_drawing(transform: InputTransform, program: Program, trainer: Trainer) -> None:
     if isinstance(program, Draws) and not trainer.draws:
         raise UsageError(
@@ -171,14 +215,15 @@ def _check_drawing(transform: InputTransform, program: Program, trainer: Trainer
 
 
 def _tensor(values: ArrayLike | torch.Tensor) -> torch.Tensor:
-    """Bytes are colours from 0 to 1, other whole numbers symbols."""
+    """Bytes are colours from 0 to 1, and stay bytes until they are read; other whole numbers are symbols."""
     found = values if isinstance(values, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-    return found / 255 if found.dtype == torch.uint8 else found.float() if found.is_floating_point() else found.long()
+    return found if found.dtype == torch.uint8 else found.float() if found.is_floating_point() else found.long()
 
 
 def _space(samples: torch.Tensor, takes: Space) -> Space:
     """What the samples may be: the source's range where they all lie in it."""
-    if not samples.is_floating_point():
+    if samples.dtype == torch.long:
         return Space(tuple(samples.shape[1:]), symbols=max(2, int(samples.max()) + 1))
-    inside = float(samples.min()) >= takes.low and float(samples.max()) <= takes.high
+    least, most = extremes(samples)
+    inside = least >= takes.low and most <= takes.high
     return Space(tuple(samples.shape[1:]), *((takes.low, takes.high) if inside else ()))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from edgewise.core.errors import UsageError
@@ -34,9 +35,20 @@ class Space:
             raise UsageError(f"{whose} is of shape {tuple(samples.shape[1:])}; the model reads {self.shape}.")
         if samples.numel() == 0:
             return
-        least, most = float(samples.detach().min()), float(samples.detach().max())
+        least, most = extremes(samples)
         low, high = (0, self.symbols - 1) if self.symbols else (self.low, self.high)
         if not (math.isfinite(least) and math.isfinite(most)):
             raise UsageError(f"{whose} holds numbers that are not finite.")
         if least < low or most > high:
             raise UsageError(f"{whose} has numbers from {least:g} to {most:g}; the model reads {low:g} to {high:g}.")
+
+
+def numbers(samples: Tensor) -> Tensor:
+    """``samples`` as a program reads them: bytes are colours from 0 to 1, everything else is what it is."""
+    return samples / 255 if samples.dtype == torch.uint8 else samples
+
+
+def extremes(samples: Tensor) -> tuple[float, float]:
+    """The least and the largest number of a batch, which has one at least."""
+    least, most = samples.detach().aminmax()
+    return float(numbers(least)), float(numbers(most))

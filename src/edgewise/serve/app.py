@@ -15,11 +15,10 @@ import torch
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from edgewise.core.errors import UsageError
-from edgewise.reprogram import WhiteBox, samples_of, wire_type
+from edgewise.reprogram import WhiteBox, answers_of, samples_of, wire_type
 
 DIGITS = 6
 
@@ -35,6 +34,7 @@ class Described(BaseModel):
     classes: int
     answers: Literal["probs", "top-k", "label"]
     most: int
+    weight_bytes: int
 
 
 class Answers(BaseModel):
@@ -68,7 +68,7 @@ def create_app(
         samples = samples_of(np.frombuffer(body, numbers).reshape(-1, *source.takes.shape), source.takes)
         with at_work, torch.no_grad():  # one at a time: memory is what a small server has least of
             probabilities = source(samples).softmax(1)
-        return _told(probabilities.double().numpy(), answers, top)
+        return answers_of(probabilities.double().numpy(), answers, top).round(DIGITS).tolist()
 
     said: dict[int | str, dict[str, Any]] = {
         401: {"description": "no token, or not the right one"},
@@ -82,7 +82,7 @@ def create_app(
         low, high = (value if np.isfinite(value) else None for value in (takes.low, takes.high))
         return Described(
             name=name, shape=list(takes.shape), low=low, high=high, symbols=takes.symbols, classes=source.classes,
-            answers=answers, most=most,
+            answers=answers, most=most, weight_bytes=source.weight_bytes,
         )  # fmt: skip
 
     @app.post(
@@ -110,13 +110,3 @@ def create_app(
             raise HTTPException(422, str(reason)) from None
 
     return app
-
-
-def _told(probabilities: NDArray[np.float64], answers: str, top: int) -> Any:
-    if answers == "probs":
-        return probabilities.round(DIGITS).tolist()
-    if answers == "label":
-        return probabilities.argmax(1).tolist()
-    places = np.argsort(-probabilities, 1, kind="stable")[:, :top]
-    pairs = np.stack([places, np.take_along_axis(probabilities, places, 1).round(DIGITS)], 2)
-    return pairs.tolist()

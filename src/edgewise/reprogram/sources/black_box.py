@@ -50,7 +50,8 @@ class BlackBox:
     ) -> None:
         if answers == "logits":
             raise UsageError("A black box answers with probs, top-k or label; logits are a white box's.")
-        self.takes, self.classes, self.answers = takes, classes, answers
+        self.answers: Answer = answers
+        self.takes, self.classes = takes, classes
         self.ledger, self._ask, self._most, self._name = ledger, ask, most, name
         self._fingerprint: str | None = None
 
@@ -89,14 +90,22 @@ class BlackBox:
                 "The source gives other answers to the same samples than before: the model was changed."
             )
 
-    def _probed(self, remembered: bool) -> str:
+    @property
+    def probed(self) -> bool:
+        """Does the ledger know its answers to the fixed samples?"""
+        keys = [self._key(one) for one in on_wire(self._probes(), self.takes)]
+        return len(self.ledger.known(keys)) == len(set(keys))
+
+    def _probes(self) -> Tensor:
         random = torch.Generator().manual_seed(0)
         low, high = max(self.takes.low, -1.0), min(self.takes.high, 1.0)
         shape = (PROBES, *self.takes.shape)
         if self.takes.symbols:
-            probes = torch.randint(self.takes.symbols, shape, generator=random)
-        else:
-            probes = low + (high - low) * torch.rand(shape, generator=random)
+            return torch.randint(self.takes.symbols, shape, generator=random)
+        return low + (high - low) * torch.rand(shape, generator=random)
+
+    def _probed(self, remembered: bool) -> str:
+        probes = self._probes()
         if remembered:
             answers = self(probes).numpy()
         else:
@@ -147,6 +156,16 @@ def samples_of(wire: Samples, takes: Space) -> Tensor:
     samples = torch.from_numpy(wire.astype(np.int64 if takes.symbols else np.float32))
     takes.check(samples, "What was sent")
     return samples
+
+
+def answers_of(probabilities: NDArray[Any], answers: Answer, top: int) -> NDArray[Any]:
+    """What a source that tells ``answers`` says of ``probabilities`` (N, classes); of top-k the ``top`` likeliest."""
+    if answers == "probs":
+        return probabilities
+    if answers == "label":
+        return np.asarray(probabilities.argmax(1))
+    places = np.argsort(-probabilities, 1, kind="stable")[:, :top]
+    return np.stack([places, np.take_along_axis(probabilities, places, 1)], 2)
 
 
 def scores_of(answer: NDArray[Any], count: int, classes: int, answers: Answer) -> Scores:

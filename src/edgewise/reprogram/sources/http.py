@@ -16,6 +16,10 @@ BUSY = {408, 425, 429, 500, 502, 503, 504}
 LONGEST_PAUSE = 60.0
 
 
+class UnreachableError(EdgewiseError):
+    """A source did not answer, however often it was asked."""
+
+
 class Endpoint:
     """An endpoint of `edgewise serve`; counts the bytes that cross in ``sent`` and ``received``.
 
@@ -79,7 +83,7 @@ class Endpoint:
                 wait = _said_to_wait(answer.headers.get("Retry-After")) or wait
             if attempt < self._tries:
                 self._sleep(min(wait, LONGEST_PAUSE))
-        raise EdgewiseError(f"{self.address} did not answer, tried {self._tries} times ({complaint}).")
+        raise UnreachableError(f"{self.address} did not answer, tried {self._tries} times ({complaint}).")
 
     def _read(self, answer: Any) -> Any:
         try:
@@ -89,7 +93,7 @@ class Endpoint:
 
 
 def of_endpoint(endpoint: Endpoint, ledger: Ledger) -> BlackBox:
-    """The model behind ``endpoint``, as it describes itself."""
+    """The model behind ``endpoint``, as it describes itself; ``ledger`` notes the bytes that cross, too."""
     said = endpoint.describe()
     try:
         low = -np.inf if said["low"] is None else float(said["low"])
@@ -100,7 +104,14 @@ def of_endpoint(endpoint: Endpoint, ledger: Ledger) -> BlackBox:
         raise EdgewiseError(f"{endpoint.address} does not describe its model as edgewise serve does.") from None
     if answers not in ("probs", "top-k", "label") or min(*takes.shape, classes, most) < 1:
         raise EdgewiseError(f"{endpoint.address} describes a model that cannot be: {said}.")
-    return BlackBox(endpoint.ask, takes, classes, answers, ledger, most, endpoint.address)  # type: ignore[arg-type]
+
+    def ask(samples: Samples) -> NDArray[Any]:
+        sent, received = endpoint.sent, endpoint.received
+        found = endpoint.ask(samples)
+        ledger.crossed(endpoint.sent - sent, endpoint.received - received)
+        return found
+
+    return BlackBox(ask, takes, classes, answers, ledger, most, endpoint.address)  # type: ignore[arg-type]
 
 
 def _said_to_wait(text: str | None) -> float | None:

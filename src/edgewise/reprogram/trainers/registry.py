@@ -3,9 +3,10 @@
 from edgewise.core.errors import unknown
 from edgewise.reprogram.trainers.base import Trainer
 from edgewise.reprogram.trainers.gradient import Gradient
+from edgewise.reprogram.trainers.policy import PolicyGradient
 from edgewise.reprogram.trainers.zeroth_order import SphereSearch, Spsa
 
-_ALL: tuple[type[Trainer], ...] = (Gradient, SphereSearch, Spsa)
+_ALL: tuple[type[Trainer], ...] = (Gradient, SphereSearch, Spsa, PolicyGradient)
 TRAINERS: dict[str, type[Trainer]] = {one.name: one for one in _ALL}
 
 

@@ -11,8 +11,7 @@ from edgewise.core.errors import UsageError
 from edgewise.core.settings import check, setting
 from edgewise.reprogram.base import Program
 from edgewise.reprogram.space import Space
-
-Bound = Literal["tanh", "clip"]
+from edgewise.reprogram.transforms.canvas import Bound, fitting_sides, painted
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,7 @@ class Pad:
         check(self)
 
     def build(self, samples: Space, takes: Space) -> Program:
-        canvas = _image(takes, "The source reads")
-        (channels, height, width), (_, high, wide) = _image(samples, "A sample is"), canvas
+        (_, height, width), (_, high, wide) = fitting_sides(samples, takes, "a pad program")
         if self.size:
             longest = max(height, width)
             height, width = max(1, round(height * self.size / longest)), max(1, round(width * self.size / longest))
@@ -49,8 +47,6 @@ class Pad:
                 f"A sample of {width} x {height} pixels does not fit on the source's {wide} x {high}: let it be "
                 f"smaller (pad's size), or take another source."
             )
-        if channels not in (1, canvas[0]):
-            raise UsageError(f"A sample has {channels} colours and the source reads {canvas[0]}.")
         top, left = ((high - height) // 2, (wide - width) // 2) if self.place == "centre" else (0, 0)
         return PadProgram(takes, (top, left, height, width), self.grid, self.bound, self.decay)
 
@@ -69,16 +65,7 @@ class PadProgram(nn.Module):
 
     def canvas(self) -> Tensor:
         """The program without a sample (C, H, W), within the source's range; what people look at."""
-        low, high = self.gives.low, self.gives.high
-        middle, half = (low + high) / 2, (high - low) / 2
-        coarse = self.weight.shape != self.gives.shape
-        weight = self._spread() if coarse else self.weight
-        if self.bound == "tanh":
-            return middle + half * weight.tanh()
-        return (middle + half * weight).clamp(low, high)
-
-    def _spread(self) -> Tensor:
-        return F.interpolate(self.weight[None], self.gives.shape[1:], mode="bilinear", align_corners=True)[0]
+        return painted(self.weight, self.gives, self.bound)
 
     def forward(self, samples: Tensor) -> Tensor:
         """(N, 1 or C, h, w) within the source's range to (N, C, H, W)."""
@@ -93,10 +80,3 @@ class PadProgram(nn.Module):
     def penalty(self) -> Tensor:
         """``decay`` times the sum of squares."""
         return self.decay * self.weight.square().sum()
-
-
-def _image(space: Space, what: str) -> tuple[int, int, int]:
-    if len(space.shape) != 3 or space.symbols:
-        raise UsageError(f"{what} of shape {space.shape}; a pad program needs images (colours, height, width).")
-    channels, height, width = space.shape
-    return channels, height, width

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgewise.core.errors import UsageError
 from edgewise.core.settings import check, setting
 from edgewise.reprogram.base import Program
 from edgewise.reprogram.space import Space
+from edgewise.reprogram.transforms.canvas import fitting_sides
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,7 @@ class Prompt:
         check(self)
 
     def build(self, samples: Space, takes: Space) -> Program:
-        for space, what in ((takes, "The source reads"), (samples, "A sample is")):
-            if len(space.shape) != 3 or space.symbols:
-                raise UsageError(f"{what} of shape {space.shape}; a prompt needs images (colours, height, width).")
-        if samples.shape[0] not in (1, takes.shape[0]):
-            raise UsageError(f"A sample has {samples.shape[0]} colours and the source reads {takes.shape[0]}.")
-        _, height, width = takes.shape
+        _, (_, height, width) = fitting_sides(samples, takes, "a prompt")
         across = max(1, round(self.width * min(height, width) / 224))
         mask = torch.ones(1, height, width)
         if self.shape == "frame":

@@ -19,14 +19,20 @@ class Replicate:
 
     With ``copies`` m and a series of L samples in a signal of T: there is room for floor(T / L), the copies start at
     multiples of floor(room / m) * L, the rest is 0, and W (T,) is added everywhere, as the authors' code does (the
-    paper masks it; they report little difference).  ``copies`` 0 takes one copy at the start (Yen et al., 2023).
-    A share ``dropout`` of W's numbers is 0 at every training step, and never otherwise.
+    paper masks it; they report little difference).  ``copies`` 0 takes one copy at the start: for samples that are as
+    long as the source's (Yen et al., Interspeech 2023), where all that is learnt is W.
+
+    W starts as ``noise``, uniform between its negative and itself: theirs is sqrt(6 / (T + 1)), 0.02 for a second.
+    It must not be 0 where a spectrum is taken of silence, since a power has no slope there.  A share ``dropout`` of
+    W's numbers is 0 at every training step, and never otherwise (in released code also when it predicts).
     """
 
     name: ClassVar[str] = "replicate"
     copies: int = setting(1, "how often the series occurs", low=0, high=10_000)
     dropout: float = setting(0.4, "share of the trained signal left out at each training step", low=0, high=0.95)
+    noise: float = setting(0.02, "largest number of the signal as it starts, 0: silence", low=0, high=1e3)
     decay: float = setting(0.0, "times the sum of squares is added to the loss", low=0, high=1e3)
+    seed: int = setting(0, "of the noise", low=0, high=2**31)
 
     def __post_init__(self) -> None:
         check(self)
@@ -35,30 +41,29 @@ class Replicate:
         if len(samples.shape) != 1 or len(takes.shape) != 1:
             raise UsageError(f"A sample is {samples.shape} and the source reads {takes.shape}; both must be series.")
         (length,), (whole,) = samples.shape, takes.shape
-        room = whole // length
-        if room < max(1, self.copies):
+        room, copies = whole // length, max(1, self.copies)
+        if room < copies:
             raise UsageError(
-                f"{max(1, self.copies)} copies of {length} samples do not fit into the source's {whole}: there is "
-                f"room for {room}."
+                f"{copies} copies of {length} samples do not fit into the source's {whole}: there is room for {room}."
             )
-        apart = room // max(1, self.copies) * length
-        return ReplicateProgram(takes, [i * apart for i in range(max(1, self.copies))], self.dropout, self.decay)
+        signal = self.noise * (2 * torch.rand(whole, generator=torch.Generator().manual_seed(self.seed)) - 1)
+        return ReplicateProgram(takes, copies, room // copies * length, signal, self.dropout, self.decay)
 
 
 class ReplicateProgram(nn.Module):
-    """The trained signal of `Replicate`; copies begin at ``starts``."""
+    """The trained signal of `Replicate`; ``copies`` begin ``apart`` numbers from each other."""
 
-    def __init__(self, gives: Space, starts: list[int], dropout: float, decay: float) -> None:
+    def __init__(self, gives: Space, copies: int, apart: int, signal: Tensor, dropout: float, decay: float) -> None:
         super().__init__()
-        self.gives, self.starts, self.dropout, self.decay = gives, starts, dropout, decay
-        self.weight = nn.Parameter(torch.zeros(gives.shape))
+        self.gives, self.copies, self.apart, self.dropout, self.decay = gives, copies, apart, dropout, decay
+        self.weight = nn.Parameter(signal)
 
     def forward(self, samples: Tensor) -> Tensor:
         """(N, L) to (N, T)."""
-        signal = F.dropout(self.weight, self.dropout, self.training).expand(len(samples), -1).clone()
-        for start in self.starts:
-            signal[:, start : start + samples.shape[1]] += samples
-        return signal.clamp(self.gives.low, self.gives.high)
+        spaced = F.pad(samples, (0, self.apart - samples.shape[1])).repeat(1, self.copies)
+        series = F.pad(spaced, (0, len(self.weight) - spaced.shape[1]))
+        signal = F.dropout(self.weight, self.dropout, self.training)
+        return (series + signal).clamp(self.gives.low, self.gives.high)
 
     def penalty(self) -> Tensor:
         """``decay`` times the sum of squares."""
