@@ -44,7 +44,10 @@ blind.fit(images[:100], digits[:100])
 right = blind.score(images[test], digits[test])
 print(f"by asking alone, a little: {right:.1%} right, for {ledger.spent:,} queries and {ledger.cost:.2f} dollars")
 
-if sys.argv[1:]:
-    canvas = trained.work_.program(torch.from_numpy(images[test][:1]).float())[0].detach()
-    pixels = (canvas * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).resize((256, 256), Image.Resampling.NEAREST).save(sys.argv[1])
+if sys.argv[1:]:  # the program alone, and four digits as the network gets them
+    program = trained.work_.program
+    with torch.no_grad():
+        shown = torch.cat([program.canvas()[None], program(torch.from_numpy(images[test][:4]).float())])
+    pixels = (shown * 255).round().to(torch.uint8).permute(2, 0, 3, 1).flatten(1, 2).numpy()
+    picture = Image.fromarray(pixels)
+    picture.resize((picture.width * 5, picture.height * 5), Image.Resampling.NEAREST).save(sys.argv[1])

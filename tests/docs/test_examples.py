@@ -38,4 +38,4 @@ def test_reprogram_digits(tmp_path):
     # the fingerprint, the mapping's pass, two epochs of five evaluations a sample (the first batch is known), the test
     assert f"{4 + 100 + 2 * 5 * 100 - 32 + 200:,} queries" in asking
     with Image.open(picture) as drawn:
-        assert drawn.size == (256, 256)
+        assert drawn.size == (5 * 32 * 5, 32 * 5), "the program alone and four digits"

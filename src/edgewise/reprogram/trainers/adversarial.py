@@ -42,6 +42,7 @@ class Adversarial:
     critic_steps: int = setting(1, "steps of the critic for one of the program", low=1, high=100)
     width: int = setting(32, "channels of the critic's first convolution", low=1, high=1024)
     unlabelled: bool = setting(True, "made samples count as unlabelled, not as wrong")
+    shift: int = setting(0, "pixels that the critic sees real and made samples shifted by at random", low=0, high=64)
 
     def __post_init__(self) -> None:
         check(self)
@@ -62,6 +63,16 @@ def critics_loss(real: Tensor, made: Tensor, right: float | None) -> Tensor:
     if right is None:
         return hit + miss
     return (1 + right) * hit + (miss - right * F.softplus(real).mean()).clamp_min(0)
+
+
+def shifted(images: Tensor, most: int) -> Tensor:
+    """Each of ``images`` (N, C, H, W) shifted by up to ``most`` pixels both ways at random, zeros coming in."""
+    if not most:
+        return images
+    down, right = torch.randint(2 * most + 1, (2, len(images), 1))
+    rows, columns = torch.arange(images.shape[2]) + down, torch.arange(images.shape[3]) + right
+    wide = F.pad(images, (most,) * 4).permute(0, 2, 3, 1)
+    return wide[torch.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 class Duel:
@@ -87,19 +98,23 @@ class Duel:
             with torch.no_grad():
                 fakes, _ = made()
             share = right_share(self.classes, progress) if settings.unlabelled else None
-            found = critics_loss(self.critic(real, classes), self.critic(fakes, classes), share)
+            found = critics_loss(self._judged(real, classes), self._judged(fakes, classes), share)
             if not math.isfinite(value := float(found.detach())):
                 return value, 0
             found.backward()
             self.critic_adam.step({"critic": settings.critic_lr * falling})
         fakes, penalty = made()
-        logits = self.critic(fakes, classes)
+        logits = self._judged(fakes, classes)
         aimed = F.softplus(-logits).mean() + penalty
         if math.isfinite(value := float(aimed.detach())):
             for parameter, slope in zip(self.own, torch.autograd.grad(aimed, self.own), strict=True):
                 parameter.grad = slope
             self.program_adam.step({"program": settings.lr * falling})
         return value, int((logits.detach() > 0).sum())
+
+    def _judged(self, samples: Tensor, classes: Tensor) -> Tensor:
+        logits: Tensor = self.critic(shifted(samples, self.settings.shift), classes)
+        return logits
 
     def rate(self, progress: float) -> float:
         """The program's learning rate when ``progress`` of the training is done."""
