@@ -163,7 +163,7 @@ def strengths(shared: Path, state: Path, seed: int) -> Numbers:
 def runs(arguments: argparse.Namespace) -> tuple[list[Run], list[Run], list[Run]]:
     """Sources, programs for them, and what is done with the programs; quick: the first goal, a third of the updates."""
     quick, seeds = arguments.quick, arguments.seeds
-    updates = 150 if quick else 400
+    updates = 150 if quick else 350
     sources = over_seeds(grown, "blue eight", "the source", seeds, updates=400 if quick else 1000)
     said = []
     for goal in list(GOALS)[: 1 if quick else None]:

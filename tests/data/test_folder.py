@@ -52,6 +52,17 @@ def test_parts(root: Path, fill: Any) -> None:
     assert numbers(root) == {"train": {"ant": 3, "bee": 2}, "val": {"bee": 1}, "test": {"ant": 2}}
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [{"BACKGROUND_Google": 2, "Faces_easy": 3, "airplanes": 1}, {"001.ak47": 2, "056.dog": 1, "257.clutter": 3}],
+    ids=["caltech101", "caltech256"],
+)
+def test_caltech_s_layouts(root: Path, fill: Any, classes: dict[str, int]) -> None:
+    """As they unpack: class folders, some with numbers in their names, and one of things that are none."""
+    fill(root, classes)
+    assert numbers(root) == {"train": classes}
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val", "VALIDATION"])
 def test_spellings_of_val(root: Path, fill: Any, name: str) -> None:
     fill(root, {"Train/ant": 1, "Train/bee": 1, f"{name}/ant": 2})
