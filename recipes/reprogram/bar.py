@@ -2,10 +2,10 @@
 
     python recipes/reprogram/bar.py --shared DIR --state DIR [--quick] [--seeds N]
 
-The source is MobileNetV2 with its ImageNet classes at 96 px, served by ``edgewise serve`` on loopback as a process of
-its own; the tasks are pneumonia (28 px, grey) and ants against bees (photos).  A sample of 48 px (a photo: 72) stands
-amid a canvas that 4 x 4 numbers for each colour span; the source's answers are read by the frequency mapping with five
-labels a class.  Both ``white box`` (along the gradient) and ``black box`` (SPSA, at most 50,000 queries for mapping,
+The source is MobileNetV2 with its ImageNet classes, served by ``edgewise serve`` on loopback as a process of its own;
+the tasks are pneumonia (28 px, grey) and ants against bees (photos).  A sample of 48 px stands amid a canvas of 96 (a
+photo: 112 of 128) that 4 x 4 numbers for each colour span; the source's answers are read by the frequency mapping with
+five labels a class.  Both ``white box`` (along the gradient) and ``black box`` (SPSA, at most 50,000 queries for mapping,
 training and test) train this same program.  Beside them: the mapping alone (``zero-shot``), the white box with an
 untrained source, logistic regression on the served answers (``linear probe``, which asks about each sample once), a
 small network from scratch, the commoner class.
@@ -47,24 +47,27 @@ from edgewise.reprogram import (
     of_endpoint,
 )  # fmt: skip
 
-SIDE, GRID, LABELS, BATCH = 96, 4, 5, 32
+GRID, LABELS, BATCH = 4, 5, 32
 BUDGET, TO_CHOOSE = 50_000, 15_000
-TASKS = {"pneumonia": (28, 800, 48), "hymenoptera": (96, None, 72)}  # side of the data, samples, side on the canvas
+TASKS = {  # side of the data, samples, side of a sample on the canvas, side of the canvas: what the source reads
+    "pneumonia": (28, 800, 48, 96),
+    "hymenoptera": (112, None, 112, 128),
+}
 PROBES = 4
 
 
 def cut(shared: Path, task: str, seed: int) -> Cut:
     """A task's data: 400 X-rays a class, or all photos."""
-    side, most, _ = TASKS[task]
+    side, most, *_ = TASKS[task]
     return images(shared, task, side, seed, train=most)
 
 
 @contextmanager
-def served(shared: Path) -> Iterator[Endpoint]:
+def served(shared: Path, task: str) -> Iterator[Endpoint]:
     """The source behind an address, in a process of its own, with a token; the process ends with the block."""
     token = secrets.token_urlsafe(24)
     command = [sys.executable, "-m", "edgewise", "serve", "mobilenet_v2", "--weights", str(photos.weights(shared))]
-    command += ["--image-size", str(SIDE), "--port", "0", "--json"]
+    command += ["--image-size", str(TASKS[task][3]), "--port", "0", "--json"]
     environment = {**os.environ, "EDGEWISE_TOKEN": token, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as server:
         try:
@@ -90,7 +93,7 @@ def white_box(
 ) -> Numbers:
     """Along the gradient; ``epochs`` 0 is the mapping alone."""
     train, other = parts(cut(shared, data, seed), part)
-    model = trained(data, photos.source(shared, SIDE, taught, seed), train, seed, Gradient(lr), epochs)
+    model = trained(data, photos.source(shared, TASKS[data][3], taught, seed), train, seed, Gradient(lr), epochs)
     return photos.scored(model.predict_proba(other.x), other.y)
 
 
@@ -103,7 +106,7 @@ def black_box(shared: Path, state: Path, seed: int, part: str, data: str, a: flo
     left = budget - PROBES - len(train) - len(other)
     whole, steps = -(-len(train) // BATCH), left // (BATCH * trainer.evaluations())
     epochs = -(-steps // whole)
-    with served(shared) as endpoint:
+    with served(shared, data) as endpoint:
         ledger = Ledger(ledgers / f"{data}-{part}-{a}-{c}-{seed}.sqlite", budget)
         source = of_endpoint(endpoint, ledger)
         model = trained(data, source, train, seed, trainer, epochs, steps // epochs)
@@ -115,7 +118,7 @@ def black_box(shared: Path, state: Path, seed: int, part: str, data: str, a: flo
 def linear_probe(shared: Path, state: Path, seed: int, part: str, data: str) -> Numbers:
     """Logistic regression on the answers to the samples, each asked about once."""
     train, other = parts(cut(shared, data, seed), part)
-    found = photos.scored(photos.probe(photos.source(shared, SIDE), train, other.x, seed), other.y)
+    found = photos.scored(photos.probe(photos.source(shared, TASKS[data][3]), train, other.x, seed), other.y)
     return {**found, "queries": len(train) + len(other)}
 
 
@@ -147,7 +150,7 @@ def arms(quick: bool) -> list[Arm]:
         ]
         if not quick:
             found += [
-                Arm(task, "black box", black_box, grid(**own, a=[1.0, 2.0], c=[0.5]), "auc"),
+                Arm(task, "black box", black_box, grid(**own, a=[0.5, 1.0], c=[0.5]), "auc"),
                 Arm(
                     task, "white box, untrained", white_box, grid(**own, lr=[0.1], epochs=epochs, taught=[False]), "auc"
                 ),
