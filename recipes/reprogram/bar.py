@@ -6,9 +6,9 @@ The source is MobileNetV2 with its ImageNet classes, served by ``edgewise serve`
 the tasks are pneumonia (28 px, grey) and ants against bees (photos).  A sample of 48 px stands amid a canvas of 96 (a
 photo: 112 of 128) that 4 x 4 numbers for each colour span; the source's answers are read by the frequency mapping with
 five labels a class.  Both ``white box`` (along the gradient) and ``black box`` (SPSA, at most 50,000 queries for
-mapping, training and test) train this same program.  Beside them: the mapping alone (``zero-shot``), the white box with an
-untrained source, logistic regression on the served answers (``linear probe``, which asks about each sample once), a
-small network from scratch, the commoner class.
+mapping, training and test) train this same program.  Beside them: the mapping alone (``zero-shot``), the white box
+with an untrained source, logistic regression on the served answers (``linear probe``, which asks about each sample
+once), a small network from scratch, the commoner class.
 
 Rates are chosen on validation parts (`choice`) by the area under the ROC curve; the black box's with 15,000 queries.
 The share of the gain is (black box - zero-shot) / (white box - zero-shot) of that area on the test part.

@@ -183,6 +183,13 @@ def test_without_gradients_nothing_is_exchanged() -> None:
     assert torch.equal(places, program.places)
 
 
+def test_where_few_are_left_few_are_exchanged() -> None:
+    program = vocabulary(VocabularyMap(nonzeros=V - 1, exchanged=1.0))
+    (program(SAMPLES)[:, :6] * torch.randn(2, 6, D)).sum().backward()
+    program.anneal(0.1)
+    assert all(len(set(row)) == V - 1 for row in program.places.tolist())
+
+
 # ---- context remap
 
 

@@ -32,9 +32,9 @@ class VocabularyMap:
 
     Then the k weights of a row train; d x N_S numbers are never made.  Deviation: the papers train all of Theta and
     project it, which forgets what was learnt.  Here the ``exchanged`` share of each row's weights is given away after
-    every tenth of the training but the last: those that add least, for the atoms along which the loss fell fastest in
-    that tenth (Evci et al., RigL, ICML 2020), which start at 0.  So Theta is k-sparse at every step.  What the trainer
-    remembers of a given-away weight (Adam's means) passes to its heir, and fades within some ten steps.
+    each of the first eight tenths of the training: those that add least, for the atoms along which the loss fell
+    fastest in that tenth (Evci et al., RigL, ICML 2020), which start at 0.  So Theta is k-sparse at every step.  What
+    the trainer remembers of a given-away weight (Adam's means) passes to its heir, and fades within some ten steps.
     """
 
     name: ClassVar[str] = "vocabulary"
@@ -61,13 +61,15 @@ class VocabularyMap:
             raise UsageError(f"{self.nonzeros} vectors a symbol are more than the source's {len(table)}.")
         start = table[self._like(symbols, len(table))] if self.like else drawn_like(table, symbols, self.seed)
         places, weights = sparse_codes(start, table, self.nonzeros)
-        return VocabularyProgram(takes, table, places, weights, round(self.exchanged * self.nonzeros))
+        exchanged = min(round(self.exchanged * self.nonzeros), len(table) - self.nonzeros)
+        return VocabularyProgram(takes, table, places, weights, exchanged)
 
     def _like(self, symbols: int, known: int) -> list[int]:
         found = [int(symbol) for symbol in self.like.split()]
-        if len(found) != symbols or max(found) >= known:
+        largest = max(found, default=0)
+        if len(found) != symbols or largest >= known:
             raise UsageError(
-                f"like names {len(found)} symbols up to {max(found)}; the task has {symbols} (without 0, which is "
+                f"like names {len(found)} symbols up to {largest}; the task has {symbols} (without 0, which is "
                 f"nothing), and the source's end at {known - 1}."
             )
         return found
