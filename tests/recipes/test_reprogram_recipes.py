@@ -120,3 +120,23 @@ def test_what_is_written_can_be_read(load, arguments):
     (path,) = (arguments.state / "runs").iterdir()
     assert path.name.startswith("t_1-a_b-0-")
     assert json.loads(path.read_text())["loss"] == 1.0
+
+
+def test_the_page_has_a_place_for_every_system_and_shows_what_was_run(load):
+    draw = load("draw_reprogramming")
+    assert sorted(draw.MEASURES) == list(SYSTEMS)
+    row = {"task": "ants", "arm": "program", "seeds": 3, "accuracy_mean": 0.877, "accuracy_std": 0.012}
+    row |= {"queries_mean": 49_900.0, "queries_std": None}
+    missed = [{"set": "ants", "ahead": -1.0, "holds": False}, {"set": "bees", "ahead": 2.0, "holds": True}]
+    claim = {"claim": "program > probe", "holds": False, "held_in": "1 of 2", "places": missed}
+    environment = {"torch": "2", "cpu": "one"}
+    found = {"rows": [row], "claims": [claim], "settings": {"seeds": 3}, "environment": environment}
+    text = draw.section("bar", found)
+    assert "| program | 87.7 ± 1.2 |" in text
+    assert "| program | 49,900 |" in text
+    assert "**does not hold** (1 of 2; by -1.0 to +2.0; not on ants)" in text
+    assert draw.section("bar", None) == "*Not run yet.*"
+    page = draw.PAGE.read_text()
+    for recipe in SYSTEMS:
+        said = page.partition(f"<!-- {recipe}: begin -->\n")[2].partition(f"\n<!-- {recipe}: end -->")[0]
+        assert said == draw.section(recipe, draw.newest(f"reprogram_{recipe}")), recipe

@@ -20,8 +20,6 @@ from edgewise.reprogram import (
     Space,
     SphereSearch,
     WhiteBox,
-    load_program,
-    save_program,
 )  # fmt: skip
 
 SPACE = Space((3, 8, 8), 0.0, 1.0)
@@ -43,8 +41,8 @@ def test_it_says_the_same(mapping: str, transform: Any, tmp_path: Path) -> None:
     images, labels = samples()
     source = WhiteBox(network(), SPACE, 6)
     model = Reprogrammed(source, transform, MAPPINGS[mapping](), epochs=2, batch_size=8).fit(images, labels)
-    save_program(model, tmp_path)
-    again = load_program(tmp_path, WhiteBox(network(), SPACE, 6))
+    model.save(tmp_path)
+    again = Reprogrammed.load(tmp_path, WhiteBox(network(), SPACE, 6))
     assert np.array_equal(again.predict_proba(images), model.predict_proba(images))
     assert again.predict(images).tolist() == model.predict(images).tolist()
     assert again.parts() == model.parts()
@@ -52,11 +50,11 @@ def test_it_says_the_same(mapping: str, transform: Any, tmp_path: Path) -> None:
 
 def test_another_source_is_refused(tmp_path: Path) -> None:
     images, labels = samples()
-    save_program(Reprogrammed(WhiteBox(network(), SPACE, 6), epochs=0).fit(images, labels), tmp_path)
+    Reprogrammed(WhiteBox(network(), SPACE, 6), epochs=0).fit(images, labels).save(tmp_path)
     with pytest.raises(EdgewiseError, match="before another model it means nothing"):
-        load_program(tmp_path, WhiteBox(network(seed=1), SPACE, 6))
+        Reprogrammed.load(tmp_path, WhiteBox(network(seed=1), SPACE, 6))
     with pytest.raises(UsageError, match="call fit first"):
-        save_program(Reprogrammed(WhiteBox(network(), SPACE, 6)), tmp_path)
+        Reprogrammed(WhiteBox(network(), SPACE, 6)).save(tmp_path)
 
 
 def test_what_it_cost_is_written_down(tmp_path: Path) -> None:
@@ -70,11 +68,11 @@ def test_what_it_cost_is_written_down(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite", price=0.5)
     source = BlackBox(ask, SPACE, 6, "probs", ledger)
     model = Reprogrammed(source, Pad(grid=2), trainer=SphereSearch(directions=2), epochs=1).fit(images, labels)
-    save_program(model, tmp_path / "program")
+    model.save(tmp_path / "program")
     manifest = json.loads((tmp_path / "program" / "artifact.json").read_text())
     assert manifest["spent"] == {"queries": ledger.spent, "cost": ledger.spent / 2}
     before = ledger.spent
-    again = load_program(tmp_path / "program", BlackBox(ask, SPACE, 6, "probs", ledger))
+    again = Reprogrammed.load(tmp_path / "program", BlackBox(ask, SPACE, 6, "probs", ledger))
     assert again.predict(images[:5]).tolist() == model.predict(images[:5]).tolist()
     assert ledger.spent <= before + 5
 
@@ -96,10 +94,10 @@ def test_what_it_cost_is_written_down(tmp_path: Path) -> None:
 def test_damage_is_named(damage: Any, complaint: str, tmp_path: Path) -> None:
     images, labels = samples()
     source = WhiteBox(network(), SPACE, 6)
-    save_program(Reprogrammed(source, Pad(), epochs=0).fit(images, labels), tmp_path)
+    Reprogrammed(source, Pad(), epochs=0).fit(images, labels).save(tmp_path)
     damage(tmp_path)
     with pytest.raises(EdgewiseError, match=complaint):
-        load_program(tmp_path, source)
+        Reprogrammed.load(tmp_path, source)
 
 
 def _edit(folder: Path, key: str, value: Any) -> None:

@@ -20,9 +20,7 @@ from edgewise.reprogram import (
     Space,
     TokenPatch,
     WhiteBox,
-    load_program,
     of_backbone,
-    save_program,
 )  # fmt: skip
 from edgewise.reprogram.base import InputTransform
 from edgewise.reprogram.transforms.overlay import OverlayProgram
@@ -81,9 +79,9 @@ def test_patches_upon_a_picture_change_it_by_so_much_at_most(tmp_path: Path) -> 
     source = WhiteBox(nn.Sequential(nn.Flatten(), nn.Linear(360, 6)), CANVAS, 6)
     words, labels = np.random.default_rng(0).integers(0, 6, (12, 4)), np.arange(12) % 3
     model = Reprogrammed(source, transform, epochs=1).fit(words, labels)
-    save_program(model, tmp_path / "program")
+    model.save(tmp_path / "program")
     (tmp_path / "base.png").unlink()
-    again = load_program(tmp_path / "program", source)
+    again = Reprogrammed.load(tmp_path / "program", source)
     assert np.array_equal(again.predict_proba(words), model.predict_proba(words))
     with pytest.raises(EdgewiseError, match=r"base\.png cannot be read"):
         transform.build(WORDS, CANVAS)

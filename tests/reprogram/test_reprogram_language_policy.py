@@ -12,6 +12,7 @@ from edgewise.reprogram import (
     BlackBox,
     ContextRemap,
     FirstLabels,
+    Gradient,
     Ledger,
     LinearMap,
     Pad,
@@ -116,8 +117,9 @@ def test_a_trainer_and_a_program_must_both_draw_or_neither() -> None:
         lambda wire: labels_of(torch.from_numpy(wire)).numpy(), Space((8,), symbols=7), 2, "label", Ledger()
     )
     images = BlackBox(lambda wire: wire[:, 0, 0, :2], Space((3, 4, 4), 0.0, 1.0), 2, "probs", Ledger())
-    with pytest.raises(UsageError, match="context-remap draws symbols at random .* take the trainer policy"):
-        Reprogrammed(hidden, ContextRemap(), FirstLabels(), SphereSearch()).fit(letters, classes.numpy())
+    for trainer in (SphereSearch(), Gradient()):
+        with pytest.raises(UsageError, match="context-remap draws symbols at random .* take the trainer policy"):
+            Reprogrammed(hidden, ContextRemap(), FirstLabels(), trainer).fit(letters, classes.numpy())
     with pytest.raises(UsageError, match="policy learns from random draws, and pad makes none here"):
         Reprogrammed(images, Pad(), LinearMap(), PolicyGradient()).fit(torch.rand(4, 3, 2, 2), [0, 1, 0, 1])
 

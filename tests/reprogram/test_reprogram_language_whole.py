@@ -23,8 +23,6 @@ from edgewise.reprogram import (
     Verbaliser,
     VocabularyMap,
     WhiteBox,
-    load_program,
-    save_program,
 )  # fmt: skip
 from edgewise.reprogram.base import InputTransform, Mapping
 from edgewise.reprogram.table import vectors_of
@@ -131,12 +129,12 @@ def test_it_learns_is_resumed_and_saved_and_the_source_stays(
     resumed = Reprogrammed(source, **parts, epochs=6).fit(*train, folder=tmp_path / "run", resume=True)
     assert digest(resumed.work_.tensors()) == digest(whole.work_.tensors())
 
-    save_program(whole, tmp_path / "program")
-    again = load_program(tmp_path / "program", source_of(weights, reads))
+    whole.save(tmp_path / "program")
+    again = Reprogrammed.load(tmp_path / "program", source_of(weights, reads))
     assert np.array_equal(again.predict_proba(test[0]), whole.predict_proba(test[0]))
     other = {name: value + 0.01 for name, value in weights.items()}
     with pytest.raises(EdgewiseError, match="before another model it means nothing"):
-        load_program(tmp_path / "program", source_of(other, reads))
+        Reprogrammed.load(tmp_path / "program", source_of(other, reads))
 
 
 def test_every_mapping_of_trained_numbers_goes_with_a_vocabulary(weights: dict[str, Tensor]) -> None:

@@ -28,9 +28,7 @@ from edgewise.reprogram import (
     Spsa,
     Trainer,
     WhiteBox,
-    load_program,
     mapping_class,
-    save_program,
     trainer_class,
     transform_class,
 )  # fmt: skip
@@ -121,10 +119,10 @@ def test_together(case: Any, mapping: str, answers: Answer, tmp_path: Path) -> N
     assert np.allclose(found.sum(1), 1, atol=1e-5)
     assert set(model.predict(x)) <= set(TASK)
     assert model.classes_.tolist() == TASK
-    save_program(model, tmp_path / "program")
+    model.save(tmp_path / "program")
     other = source(takes, answers)
     assert other.fingerprint == own.fingerprint
-    again = load_program(tmp_path / "program", other)
+    again = Reprogrammed.load(tmp_path / "program", other)
     assert np.allclose(again.predict_proba(x), found, atol=1e-6), "but for the rounding of other batches"
     for one in (own, other):
         if isinstance(one, WhiteBox):

@@ -21,9 +21,7 @@ from edgewise.reprogram import (
     Space,
     SphereSearch,
     WhiteBox,
-    load_program,
     of_estimator,
-    save_program,
 )  # fmt: skip
 from edgewise.reprogram.sources.tuned import Tuned
 
@@ -123,19 +121,19 @@ def test_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:
 def test_saved_with_the_program_and_said_so(tmp_path: Path) -> None:
     x, y = series()
     found = model(source(), ("head", "encoder.0")).fit(x, y)
-    save_program(found, tmp_path)
+    found.save(tmp_path)
     manifest = json.loads((tmp_path / "artifact.json").read_text())
     assert manifest["tune"] == ["head", "encoder.0"]
     assert "`head`, `encoder.0` of the source too" in (tmp_path / "README.md").read_text()
     fresh = source()
-    again = load_program(tmp_path, fresh)
+    again = Reprogrammed.load(tmp_path, fresh)
     assert np.array_equal(again.predict_proba(x), found.predict_proba(x))
     assert again.tune == ("head", "encoder.0")
     fresh.check_untouched()
     with pytest.raises(EdgewiseError, match="before another model it means nothing"):
-        load_program(tmp_path, source(seed=1))
+        Reprogrammed.load(tmp_path, source(seed=1))
     plain = model(source(), ()).fit(x, y)
-    save_program(plain, tmp_path / "plain")
+    plain.save(tmp_path / "plain")
     assert "of the source too" not in (tmp_path / "plain" / "README.md").read_text()
 
 

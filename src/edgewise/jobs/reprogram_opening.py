@@ -12,7 +12,7 @@ from edgewise.core.files import read_json
 from edgewise.core.preprocess import Preprocess
 from edgewise.jobs.opening import Opened, found_weights, open_artifact
 from edgewise.jobs.reprogram_source import Reached, SourceRequest, check_reads_photos, reach
-from edgewise.reprogram import BlackBox, Ledger, Pipeline, load_program
+from edgewise.reprogram import BlackBox, Ledger, Pipeline, Reprogrammed
 
 LEDGER = "queries.sqlite"
 
@@ -58,7 +58,7 @@ def _open_program(folder: Path, weights: str | None, source: str | None, token: 
     if "origin" not in manifest or "preprocess" not in manifest:
         raise EdgewiseError(
             f"The program in {folder} was saved from Python and does not say where its source is: open it there, "
-            "edgewise.reprogram.load_program(FOLDER, source)."
+            "edgewise.reprogram.Reprogrammed.load(FOLDER, source)."
         )
     said, preprocess = manifest["origin"], Preprocess.from_json(manifest["preprocess"])
     try:
@@ -76,7 +76,7 @@ def _open_program(folder: Path, weights: str | None, source: str | None, token: 
             ledger.close()
 
     try:
-        model = load_program(folder, _same_as_ever(reached, ledger))
+        model = Reprogrammed.load(folder, _same_as_ever(reached, ledger))
     except BaseException:
         close()
         raise

@@ -23,7 +23,7 @@ from edgewise.jobs.reprogram_request import resolved
 from edgewise.jobs.reprogram_source import origin
 from edgewise.jobs.results import CHECKED, Scored, evaluate_run, scored_part
 from edgewise.report import write_report
-from edgewise.reprogram import BlackBox, BudgetExceededError, Reprogrammed, load_program, save_program
+from edgewise.reprogram import BlackBox, BudgetExceededError, Reprogrammed
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation
 
@@ -40,7 +40,7 @@ def finish(prepared: Prepared, model: Reprogrammed, command: str, listener: List
         "origin": origin(prepared.reached, prepared.request.price),
         "preprocess": prepared.preprocess.to_json(),
     }
-    save_program(model, folder.artifact, about)  # so that nothing that follows can lose it
+    model.save(folder.artifact, about)  # so that nothing that follows can lose it
     notes = list(prepared.notes[1:])
     if model.stopped_ is not None:
         notes.append(f"The training ended early, with the best program so far: {model.stopped_}")
@@ -59,7 +59,7 @@ def finish(prepared: Prepared, model: Reprogrammed, command: str, listener: List
         ) from reason
     metrics = _metrics(model, scored, alone)
     kept = {key: metrics[key] for key in ("accuracy", "split", "n", "val_accuracy", "best_epoch")}
-    save_program(model, folder.artifact, {**about, "metrics": kept})
+    model.save(folder.artifact, {**about, "metrics": kept})
     _check_saved(prepared, model)
     return {
         "kind": "reprogram",
@@ -187,7 +187,7 @@ def _check_saved(prepared: Prepared, model: Reprogrammed) -> None:
     photos = torch.stack(
         [evaluation_image(open_image(s.path, at_least=preprocess.resize), preprocess) for s in samples[:CHECKED]]
     )
-    reopened = load_program(prepared.folder.artifact, model.fitted().source)
+    reopened = Reprogrammed.load(prepared.folder.artifact, model.fitted().source)
     if not torch.equal(Answering(reopened.fitted()).eval()(photos), Answering(model.fitted()).eval()(photos)):
         raise EdgewiseError(
             f"The program in {prepared.folder.artifact} does not give the logits it was trained to when it is opened "

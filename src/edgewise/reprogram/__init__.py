@@ -5,8 +5,6 @@
 >>> model.predict(others)
 """
 
-from edgewise.reprogram.artifact import load_program as load_program
-from edgewise.reprogram.artifact import save_program as save_program
 from edgewise.reprogram.automaton import Automaton as Automaton
 from edgewise.reprogram.base import InputTransform as InputTransform
 from edgewise.reprogram.base import Mapping as Mapping

@@ -2,61 +2,74 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping as Named
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgewise.core.artifacts import find_artifact, read_manifest, read_tensors, write_manifest, write_tensors
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.settings import without_start
 from edgewise.core.units import percent
-from edgewise.reprogram.base import Source
+from edgewise.reprogram.base import InputTransform, Mapping, Source
 from edgewise.reprogram.mappings.registry import mapping_class
 from edgewise.reprogram.pipeline import Pipeline
-from edgewise.reprogram.reprogrammed import Reprogrammed
 from edgewise.reprogram.sources.black_box import BlackBox
 from edgewise.reprogram.sources.tuned import with_tuned_parts
 from edgewise.reprogram.space import Space
+from edgewise.reprogram.trainers.base import Trainer
 from edgewise.reprogram.trainers.registry import trainer_class
 from edgewise.reprogram.transforms.registry import transform_class
 
 FILE = "program.safetensors"
+Manifest = Named[str, Any]
 
 
-def save_program(model: Reprogrammed, folder: Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write what `Reprogrammed.fit` made into ``folder``: program, mapping, source's fingerprint, queries spent.
+@dataclass(frozen=True)
+class Saved:
+    """What a folder holds of a fitted model, put together before its source."""
 
-    ``about`` are further entries of the manifest: what a run knows of where the source is (``origin``), how photos
-    become samples (``preprocess``), and what was measured (``metrics``).
+    work: Pipeline
+    transform: InputTransform
+    mapping: Mapping
+    trainer: Trainer
+    classes: NDArray[Any]
+    samples: Space
+    seed: int
+    tune: tuple[str, ...]
+    stopped: str | None
 
-    Raises `UsageError` where nothing was fitted, `EdgewiseError` where the folder cannot be written.
-    """
-    work, parts = model.fitted(), model.parts()
-    source = work.source
+
+def write_program(folder: Path, saved: Saved, about: Manifest) -> None:
+    """Program, mapping, source's fingerprint and queries spent; ``about`` are further entries of the manifest."""
+    source = saved.work.source
     spent = {"queries": source.ledger.spent, "cost": source.ledger.cost} if isinstance(source, BlackBox) else None
+    parts: dict[str, Any] = {"transform": saved.transform, "mapping": saved.mapping, "trainer": saved.trainer}
     manifest = {
         "kind": "program",
         "source": {"fingerprint": source.fingerprint, "answers": source.answers, "classes": source.classes}
         | {"takes": _told(source.takes)},
-        "samples": _told(model.samples_),
+        "samples": _told(saved.samples),
         **{name: {"name": part.name, "fields": dataclasses.asdict(part)} for name, part in parts.items()},
-        "classes": model.classes_.tolist(),
-        "seed": model.seed,
-        "tune": list(model.tune),
+        "classes": saved.classes.tolist(),
+        "seed": saved.seed,
+        "tune": list(saved.tune),
         "spent": spent,
-        "stopped": model.stopped_,
-        **(about or {}),
-        "tensors": write_tensors(folder, FILE, work.tensors()),
+        "stopped": saved.stopped,
+        **about,
+        "tensors": write_tensors(folder, FILE, saved.work.tensors()),
     }
     write_manifest(folder, manifest, _card(manifest))
 
 
-def load_program(folder: Path, source: Source) -> Reprogrammed:
-    """What `save_program` wrote, before ``source``.
+def read_program(folder: Path, source: Source) -> Saved:
+    """What `write_program` wrote, before ``source``.
 
     Raises `EdgewiseError` where the folder was cut off or changed, or ``source`` is another one than it was trained on
     (a black box is asked its fixed samples for that: four queries, free where its ledger knows them).
@@ -82,10 +95,7 @@ def load_program(folder: Path, source: Source) -> Reprogrammed:
     reader = mapping.fit(torch.zeros(0, source.classes), torch.zeros(0, dtype=torch.long), len(classes))
     work = Pipeline(program, with_tuned_parts(source, tune), reader, mapping.domain)
     _restore(work.tensors(), tensors, folder)
-    model = Reprogrammed(source, transform, mapping, trainer, seed=seed, tune=tune)
-    model.work_, model.classes_, model.samples_ = work, classes, samples
-    model.history_, model.best_epoch_, model.stopped_ = [], 0, manifest.get("stopped")
-    return model
+    return Saved(work, transform, mapping, trainer, classes, samples, seed, tune, manifest.get("stopped"))
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.data.found import counted
+from edgewise.reprogram.artifact import Manifest, Saved, read_program, write_program
 from edgewise.reprogram.base import Draws, InputTransform, Mapping, Program, Source
 from edgewise.reprogram.mappings.frequency import FrequencyMap
 from edgewise.reprogram.pipeline import Pipeline, in_pieces, source_scores
@@ -41,7 +42,7 @@ class Reprogrammed:
     After `fit`: ``classes_`` (the labels in order), ``samples_`` (their `Space`), ``work_`` (the `Pipeline`),
     ``first_`` (its tensors before training: the mapping alone), ``history_``, ``best_epoch_`` (whose program it is; 0:
     as it started) and ``stopped_``, a sentence where the budget ended the training before its last step, else None.
-    `edgewise.reprogram.save_program` writes it to a folder.
+    `save` writes it to a folder, and `load` puts it before the same source again.
     """
 
     _estimator_type = "classifier"
@@ -144,6 +145,34 @@ class Reprogrammed:
         """Accuracy, 0 to 1."""
         return float((self.predict(X) == np.asarray(y)).mean())
 
+    def save(self, folder: str | Path, about: Manifest | None = None) -> None:
+        """Write what was fitted into ``folder``: program, mapping, source's fingerprint, queries spent.
+
+        ``about`` are further entries of its manifest: what a run knows of where the source is (``origin``), how photos
+        become samples (``preprocess``), and what was measured (``metrics``).  Raises `UsageError` where nothing was
+        fitted, `EdgewiseError` where the folder cannot be written.
+        """
+        work, parts = self.fitted(), self.parts()
+        saved = Saved(
+            work,
+            **parts,
+            classes=self.classes_,
+            samples=self.samples_,
+            seed=self.seed,
+            tune=tuple(self.tune),
+            stopped=self.stopped_,
+        )
+        write_program(Path(folder), saved, about or {})
+
+    @classmethod
+    def load(cls, folder: str | Path, source: Source) -> "Reprogrammed":
+        """What `save` wrote, before ``source``; raises `EdgewiseError`, see `edgewise.reprogram.artifact`."""
+        saved = read_program(Path(folder), source)
+        model = cls(source, saved.transform, saved.mapping, saved.trainer, seed=saved.seed, tune=saved.tune)
+        model.work_, model.classes_, model.samples_ = saved.work, saved.classes, saved.samples
+        model.history_, model.best_epoch_, model.stopped_ = [], 0, saved.stopped
+        return model
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """What the constructor was given, for scikit-learn."""
         parts, others = (
@@ -195,12 +224,12 @@ def first_program(parts: dict[str, Any], samples: Space, takes: Space, white: bo
     Raises `UsageError` where they do not go together, or not with a source that only answers (not ``white``).
     """
     transform, trainer = parts["transform"], parts["trainer"]
+    program: Program = transform.build(samples, takes)
+    _check_drawing(transform, program, trainer)  # first: where it objects, only one trainer fits
     if trainer.follows_gradients and not white:
         raise UsageError(
             f"The trainer {trainer.name} follows gradients, and this source only answers: take sphere or spsa."
         )
-    program: Program = transform.build(samples, takes)
-    _check_drawing(transform, program, trainer)
     return program
 
 
