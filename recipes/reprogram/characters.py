@@ -28,10 +28,11 @@ import sentiment
 import torch
 from choice import Arm, choices, grid, parts, tested
 from claims import claim
-from language import SmallCnn, fitted, shares, told
 from numpy.typing import NDArray
 from runs import Numbers, asked, rows, write
 from sets import Array, Cut, Part, lines, some, split
+from small_text_network import SmallCnn, fitted
+from texts import shares, told
 
 from edgewise.reprogram import (
     BlackBox,

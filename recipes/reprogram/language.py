@@ -26,7 +26,6 @@ Time: not yet known; ``--quick`` 5 minutes.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,14 +33,14 @@ from typing import Any
 import numpy as np
 import plain
 import torch
-import torch.nn.functional as F
-from choice import Arm, choices, grid, numbers, parts, tested
+from choice import Arm, choices, grid, parts, tested
 from claims import claim
 from runs import Numbers, asked, rows, write
 from safetensors.torch import load_file, save_file
-from sets import Array, Cut, Part, column, lines, some, split
+from sets import Array, lines
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from small_text_network import SmallCnn, fitted
+from texts import SEQUENCES, TEXT, alphabet, letters, shares, task, told, whole
 from torch import nn
 
 from edgewise.core.files import write_atomically
@@ -59,59 +58,9 @@ from edgewise.reprogram import (
     symbols_of,
 )  # fmt: skip
 from edgewise.reprogram.sources.text import Encoder, untrained_encoder
-from edgewise.train.adam import Adam
-from edgewise.train.schedule import cosine
 
-LABELS, MORE, TEST, BATCH, PROMPTS, NONZEROS = 64, 512, 500, 16, 5, 38
-TEXT = {"trec": 24, "subj": 32}  # pieces of words that are read
-SEQUENCES = {  # the table and its columns, and the letters that are read
-    "peptides": ("amp_r2dl", "sequence", "label", 64),
-    "clintox": ("clintox", "smiles", "CT_TOX", 64),
-    "tox21": ("tox21", "smiles", "NR-AhR", 64),
-}
+LABELS, MORE, BATCH, PROMPTS, NONZEROS = 64, 512, 16, 5, 38
 HEAD = "sentiment_head.safetensors"
-
-
-def whole(shared: Path, name: str) -> tuple[Part, Part]:
-    """Texts and their classes: what might be labelled, and the test part."""
-    if name == "trec":
-        (known, y), (unseen, asked_y) = lines(shared, "trec_train"), lines(shared, "trec_test")
-        return Part(np.array(known, dtype=object), y), Part(np.array(unseen, dtype=object), asked_y)
-    texts, y = lines(shared, "subj_all") if name == "subj" else column(shared, *SEQUENCES[name][:3])
-    both = Part(np.array(texts, dtype=object), y)
-    inside, outside = split(y, (0.2,), 0)
-    return both.take(inside), both.take(outside[:TEST])
-
-
-def task(shared: Path, name: str, seed: int, labels: int) -> Cut:
-    """Few labels in two parts, of which a quarter validates, and the test part."""
-    train, test = whole(shared, name)
-    few = some(train, labels, seed)
-    learn, check = split(few.y, (0.25,), seed)
-    return Cut(few.take(learn), few.take(check), test)
-
-
-def told(probabilities: Array, labels: Array) -> dict[str, float]:
-    """Accuracy, the classes' mean accuracy, the area under the ROC curve (of two classes), and the loss."""
-    found = numbers(probabilities, labels) | {
-        "balanced": float(balanced_accuracy_score(labels, probabilities.argmax(1)))
-    }
-    return found | ({"auc": float(roc_auc_score(labels, probabilities[:, 1]))} if probabilities.shape[1] == 2 else {})
-
-
-@cache
-def alphabet(shared: Path, name: str) -> str:
-    """The letters of a task's sequences; none of its labels is looked at."""
-    return "".join(sorted(set("".join(column(shared, *SEQUENCES[name][:3])[0]))))
-
-
-def letters(shared: Path, name: str, texts: Sequence[str]) -> Array:
-    """Sequences as rows of symbols: a letter's place in the alphabet, from 1 on."""
-    place, most = {letter: number for number, letter in enumerate(alphabet(shared, name), 1)}, SEQUENCES[name][3]
-    found = np.zeros((len(texts), most), np.int64)
-    for row, text in enumerate(texts):
-        found[row, : len(text)] = [place[letter] for letter in text[:most]]
-    return found
 
 
 def encoder(taught: bool, seed: int) -> Encoder:
@@ -203,25 +152,6 @@ def counts(shared: Path, state: Path, seed: int, part: str, name: str, labels: i
     return told(plain.linear(found[0], known.y, found[1], seed, scale=name not in TEXT), unseen.y)
 
 
-def shares(text: str, pieces: Sequence[str]) -> list[float]:
-    """How often each piece occurs, over the length, and the length's logarithm."""
-    return [*(text.count(piece) / max(1, len(text)) for piece in pieces), float(np.log1p(len(text)))]
-
-
-class SmallCnn(nn.Module):
-    """Vectors of 32 numbers, a convolution over three of them, and the largest of each of its 64 channels."""
-
-    def __init__(self, symbols: int, classes: int) -> None:
-        super().__init__()
-        self.vectors = nn.Embedding(symbols, 32, padding_idx=0)
-        self.over = nn.Conv1d(32, 64, 3, padding=1)
-        self.head = nn.Linear(64, classes)
-
-    def forward(self, symbols: torch.Tensor) -> torch.Tensor:
-        """(N, L) to (N, classes)."""
-        return self.head(F.relu(self.over(self.vectors(symbols).mT)).amax(2))
-
-
 def from_scratch(shared: Path, state: Path, seed: int, part: str, name: str, lr: float, epochs: int) -> Numbers:
     """`SmallCnn` on pieces of words, or letters."""
     known, unseen = parts(task(shared, name, seed, LABELS), part)
@@ -234,23 +164,6 @@ def from_scratch(shared: Path, state: Path, seed: int, part: str, name: str, lr:
         torch.manual_seed(seed)
         network = SmallCnn(count, int(known.y.max()) + 1)
     return told(fitted(network, told_x[0], known.y, told_x[1], lr, epochs, seed), unseen.y)
-
-
-def fitted(
-    network: nn.Module, x: torch.Tensor, y: Array, unseen: torch.Tensor, lr: float, epochs: int, seed: int
-) -> Array:
-    """Probabilities of ``unseen`` by a network trained on ``x`` with Adam and a cosine."""
-    adam, random, targets = (
-        Adam({"all": list(network.named_parameters())}),
-        np.random.default_rng(seed),
-        torch.tensor(y),
-    )
-    for epoch in range(epochs):
-        for rows_ in torch.from_numpy(random.permutation(len(x))).split(BATCH):
-            F.cross_entropy(network(x[rows_]), targets[rows_]).backward()
-            adam.step({"all": lr * cosine(epoch / epochs)})
-    with torch.no_grad():
-        return np.asarray(network(unseen).softmax(1))
 
 
 def commonest(shared: Path, state: Path, seed: int, part: str, name: str) -> Numbers:
