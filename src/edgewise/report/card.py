@@ -18,6 +18,11 @@ _FAIRNESS = {
     "val": "There was no test set: the validation images also chose the best epoch, so this is a little too good.",
     "train": "There was neither a test nor a validation set: these images are those it learned from.",
 }
+_DIFFERENCE = (
+    "These are the tensors in which an adapted image classifier differs from its backbone; without the backbone’s "
+    "weights they do nothing."
+)
+_WHOLE = "This is a whole image classifier in one packed file, network.ew3; it needs no other weights."
 _USE = """## Use
 
 RUN is the folder of the run, the one that holds `artifact/`.
@@ -36,15 +41,15 @@ print(ew.open("RUN").predict("photo.jpg"))
 def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
     """Markdown for ``RUN/artifact/README.md`` from ``artifact.json`` and, where there is one, ``record.json``.
 
-    It counts the training images and never names one.  Raises `EdgewiseError` naming the key that is missing.
+    Of an adapter, or of a packed network.  It counts the training images and never names one.  Raises `EdgewiseError` naming the key that is missing.
     """
     parts = Section(artifact, "", "artifact.json")
     backbone, method, classes = parts.section("backbone"), parts.section("method"), parts.texts("classes")
     data = None if record is None else read_data(Section(record, "", "record.json").section("data"))
+    kind = parts.text("kind")
     blocks = [
         f"# {_plain(method.text('name'))} on {_plain(backbone.text('name'))}, {len(classes):,} classes",
-        f"Made by Edgewise (kind: {_plain(parts.text('kind'))}). These are the tensors in which an adapted image "
-        "classifier differs from its backbone; without the backbone’s weights they do nothing.",
+        f"Made by Edgewise (kind: {_plain(kind)}). {_WHOLE if kind == 'ternary' else _DIFFERENCE}",
         _USE,
         _accuracy(parts.section("metrics")),
         "## Classes\n\n" + "\n".join(f"{index}. {_plain(name)}" for index, name in enumerate(classes)),
@@ -54,7 +59,7 @@ def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) ->
         "## Preprocessing\n\n" + _table(list(parts.section("preprocess").settings())),
         "The shorter side is scaled to `resize`, the centre `crop` is cut out, and every channel becomes "
         "(x / 255 − mean) / std.",
-        "## Storage of the frozen weights\n\n" + _table(list(parts.section("lean").settings())),
+        *([] if kind == "ternary" else [_storage(parts.section("lean"))]),
         _limits(classes),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -91,6 +96,10 @@ def _backbone(backbone: Section) -> str:
         value = backbone.value.get(name)
         rows.append((f"{name} of the weights", str(value) if value else "not known"))
     return "## Backbone\n\n" + _table(rows)
+
+
+def _storage(lean: Section) -> str:
+    return "## Storage of the frozen weights\n\n" + _table(list(lean.settings()))
 
 
 def _limits(classes: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from edgewise.report.scale import Linear, steps, value_steps
-from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
+from edgewise.report.svg import BOLD, clipped, extent, figure, group, hint, label, tag
 
 WIDTH, HEIGHT = 400, 248
 TOP, BOTTOM = 24, 42
@@ -57,7 +57,7 @@ def curves(
     values = [y for line in drawn for _, y in line.points]
     marks = value_steps(values, ceiling=ceiling)
     left = max(extent(show(mark)) for mark in marks) + 10
-    names = min(float(MOST_NAME), max(extent(line.name) for line in drawn)) + 18
+    names = min(float(MOST_NAME), BOLD * max(extent(line.name) for line in drawn)) + 18
     first, last = min(epochs), max(epochs)
     aside = 0.5 if first == last else 0.0
     frame = _Frame(

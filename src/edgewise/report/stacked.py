@@ -6,12 +6,11 @@ from typing import Any, Literal
 
 from edgewise.report.scale import Linear, steps
 from edgewise.report.section import printable
-from edgewise.report.svg import clipped, extent, figure, group, hint, label, tag
+from edgewise.report.svg import BOLD, clipped, extent, figure, group, hint, label, tag
 
 WIDTH, PLOT = 400, 190  # units; the plot's height is without header, axis and legend
 LEFT, RIGHT, TOP, AXIS = 68, 6, 30, 30
 ROW, COLUMN = 19, 212  # one entry of the legend
-BOLD = 1.1  # how much wider bold text is
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Literal
 from unicodedata import east_asian_width
 
 FONT = 13.5  # pixels, the largest at which the page's style sets the text of a figure
+BOLD = 1.1  # how much wider bold text is
 
 
 def tag(name: str, body: str = "", **attributes: str | float) -> str:

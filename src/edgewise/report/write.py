@@ -10,6 +10,7 @@ from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_text
 from edgewise.core.runs import RunFolder
 from edgewise.report.compare_page import compare_page
+from edgewise.report.compress_page import compress_page
 from edgewise.report.demo_page import demo_page
 from edgewise.report.fit_page import fit_page
 from edgewise.report.reprogram_page import reprogram_page
@@ -17,6 +18,7 @@ from edgewise.report.section import Section, read_section
 
 PAGES: dict[str, Callable[[Path, Section], str]] = {
     "compare": compare_page,
+    "compress": compress_page,
     "demo": demo_page,
     "fit": fit_page,
     "reprogram": reprogram_page,
