@@ -21,6 +21,7 @@ REQUIRED = {  # by kind
     "adapter": ("backbone", "method", "classes", "preprocess", "lean", "metrics", "tensors"),
     "program": ("source", "samples", "transform", "mapping", "trainer", "classes", "seed", "tensors"),
     "conditioner": ("source", "transform", "trainer", "classes", "seed", "tensors"),
+    "ternary": ("classes", "preprocess", "tensors"),
     "steering": ("source", "steering", "trainer", "seed", "tensors"),
 }
 
@@ -67,6 +68,15 @@ def read_manifest(folder: Path, kind: str = "adapter") -> dict[str, Any]:
 
 def read_tensors(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors the manifest names, refused unless they are the bytes that were written."""
+    path = tensors_file(folder, manifest)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EdgewiseError(f"{path} cannot be read as safetensors ({error}).") from error
+
+
+def tensors_file(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    """The file in which the manifest says the tensors are, refused unless it holds the bytes that were written."""
     entry = manifest["tensors"]
     path = folder / Path(str(entry.get("file"))).name
     if not path.is_file():
@@ -75,7 +85,4 @@ def read_tensors(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]
         raise EdgewiseError(
             f"{path} is not the file that was saved (its SHA-256 differs): it was cut off or changed. Copy it again."
         )
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise EdgewiseError(f"{path} cannot be read as safetensors ({error}).") from error
+    return path

@@ -1,4 +1,4 @@
-"""Open a finished run, whatever it made: an adapter on its backbone, or a program before its source."""
+"""Open a finished run, whatever it made: an adapter on its backbone, a program before its source, a packed network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.core.files import read_json
 from edgewise.core.preprocess import Preprocess
 from edgewise.jobs.opening import Opened, found_weights, open_artifact
+from edgewise.jobs.packed_opening import open_packed
 from edgewise.jobs.reprogram_source import Reached, SourceRequest, check_reads_photos, reach
 from edgewise.reprogram import BlackBox, Ledger, Pipeline, Reprogrammed
 
@@ -29,7 +30,7 @@ class Answering(nn.Module):
 
 
 def open_run(path: Path, weights: str | None = None, source: str | None = None, token: str | None = None) -> Opened:
-    """Open a run or artifact folder of either kind; whoever has it closes it.
+    """Open a run or artifact folder of any of these kinds; whoever has it closes it.
 
     ``weights`` are the backbone's or the source's, where they moved; ``source`` and ``token`` are for a program: where
     its source is now, and what it asks for.  Raises `EdgewiseError` where anything is missing or is not what the
@@ -37,10 +38,15 @@ def open_run(path: Path, weights: str | None = None, source: str | None = None, 
     """
     folder = find_artifact(path)
     manifest = read_json(folder / "artifact.json", "artifact")
-    if isinstance(manifest, dict) and manifest.get("kind") == "program":
+    kind = manifest.get("kind") if isinstance(manifest, dict) else None
+    if kind == "program":
         return _open_program(folder, weights, source, token)
     if source is not None:
-        raise UsageError(f"--source is for a reprogrammed model, and {path} is an adapter; leave it out.")
+        raise UsageError(f"--source is for a reprogrammed model, and {path} is none; leave it out.")
+    if kind == "ternary":
+        if weights is not None:
+            raise UsageError(f"--weights names a backbone's file, and {path} holds all of its weights; leave it out.")
+        return open_packed(folder)
     return open_artifact(path, weights)
 
 

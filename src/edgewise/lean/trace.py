@@ -28,10 +28,13 @@ class Untraceable(Exception):
     """The model's own ``forward`` looks at values; the message says where."""
 
 
-def trace(model: nn.Module) -> Graph:
-    """The model's calls in order; raises `Untraceable`.  Nodes name modules by their dotted names."""
+def trace(model: nn.Module, whole: tuple[type[nn.Module], ...] = ()) -> Graph:
+    """The model's calls in order; raises `Untraceable`.  Nodes name modules by their dotted names.
+
+    Modules of the classes ``whole`` stay one call each, as torch's own layers do.
+    """
     try:
-        graph = _Tracer().trace(model)
+        graph = _Tracer(whole).trace(model)
     except Exception as error:  # whatever a user's forward raises when its tensors are only placeholders
         raise Untraceable(f"{type(model).__name__}.forward: {error}") from error
     if len([node for node in graph.nodes if node.op == "placeholder"]) != 1:
@@ -46,8 +49,12 @@ def trace(model: nn.Module) -> Graph:
 
 
 class _Tracer(Tracer):
+    def __init__(self, whole: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self.whole = (*LAYERS, *whole)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, LAYERS) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, self.whole) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
