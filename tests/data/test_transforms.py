@@ -182,6 +182,35 @@ def test_contrast_keeps_the_mean() -> None:
     assert 0.5 < max(shares) < 0.6
 
 
+# Moved by some pixels
+
+
+def test_a_small_photo_is_moved_within_a_black_frame_to_every_place_alike() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(1, 256, (8, 8, 3), dtype=np.uint8))
+    framed = np.pad(np.asarray(image), ((2, 2), (2, 2), (0, 0)))
+    windows = {framed[y : y + 8, x : x + 8].tobytes(): (y, x) for y in range(5) for x in range(5)}
+    seen = [
+        windows[training_image(image, 8, Augment(flip=False, pad=2), np.random.default_rng(seed)).permute(1, 2, 0)
+                .contiguous().numpy().tobytes()]
+        for seed in range(600)
+    ]  # fmt: skip
+    counts = [seen.count(place) for place in windows.values()]
+    assert len(windows) == 25
+    assert min(counts) > 8
+    assert max(counts) < 48
+
+
+def test_a_larger_photo_is_moved_by_its_central_square_and_mirrored_half_of_the_time() -> None:
+    image, size = photo(40, 24), Preprocess(16)
+    still = evaluation_image(image, size)
+    views = [training_image(image, 16, Augment(pad=1), np.random.default_rng(seed)) for seed in range(200)]
+    centred = sum(torch.equal(view, still) for view in views)
+    mirrored = sum(torch.equal(view, still.flip(2)) for view in views)
+    assert 2 < centred < 25  # one of nine places, half of the time
+    assert 2 < mirrored < 25
+    assert side_needed(size, Augment(pad=4)) == 16
+
+
 # Sizes
 
 
@@ -204,6 +233,7 @@ def test_no_crop_is_enlarged(scale: float, size: int, long: int, seed: int) -> N
     [
         ({"scale_low": 0.0}, "Augment: scale_low is 0.0; it must be from 0.01 to 1."),
         ({"scale_low": 1.5}, "Augment: scale_low is 1.5; it must be from 0.01 to 1."),
+        ({"pad": -1}, "Augment: pad is -1; it must be from 0 to 64."),
         ({"colour": "sepia"}, "Augment: colour is 'sepia'; choose one of none, torch, tf."),
     ],
 )

@@ -129,3 +129,27 @@ def test_signal_handlers_are_put_back(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     run(Walk(), 1, tmp_path, Silent(), resume=False)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_is_measured_after_an_epoch_joins_its_row(tmp_path):
+    walk = Walk()
+    place = run(walk, 2, tmp_path, Silent(), False, measures=lambda: {"weight": float(walk.weight)})
+    assert [row["weight"] for row in place.history] != [0.0, 0.0]
+    assert place.history[-1]["weight"] == float(walk.weight)
+
+
+def test_the_last_epoch_is_kept_where_it_is_asked_for(tmp_path):
+    scores = (0.9, 0.5, 0.4)
+    best, last = Walk(validations=scores), Walk(validations=scores)
+    assert run(best, 3, tmp_path / "best", Silent(), False).best_epoch == 1
+    assert run(last, 3, tmp_path / "last", Silent(), False, last=True).best_epoch == 3
+    assert not torch.equal(best.weight, last.weight)
+    assert torch.equal(last.weight, _walked(3))
+
+
+def _walked(epochs):
+    walk = Walk()
+    for epoch in range(epochs):
+        for index, batch in enumerate(walk.batches(epoch, 0)):
+            walk.step(batch, epoch, index, (epoch * walk.steps + index) / (epochs * walk.steps))
+    return walk.weight

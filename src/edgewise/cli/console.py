@@ -166,7 +166,7 @@ def _cell(key: str, value: Any, epochs: int) -> str:
         return f"{value}/{epochs}"
     if key == "seconds":
         return duration(value)
-    if key.endswith("accuracy"):
+    if key.endswith(("accuracy", "sparsity")):
         return percent(value)
     if isinstance(value, float):
         return f"{value:.1e}" if key.endswith("lr") else f"{value:.4f}"

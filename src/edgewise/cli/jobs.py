@@ -22,6 +22,8 @@ JOBS = {
     "compare": "edgewise.jobs.compare",
     "reprogram": "edgewise.jobs.reprogram",
     "serve": "edgewise.jobs.serve",
+    "compress": "edgewise.jobs.compress",
+    "export": "edgewise.jobs.export",
 }
 EXTRAS = {"fastapi": "edgewise[serve]", "pydantic": "edgewise[serve]"}
 

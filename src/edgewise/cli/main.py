@@ -11,9 +11,11 @@ from typer.core import TyperGroup
 
 from edgewise import __version__
 from edgewise.cli.compare import compare
+from edgewise.cli.compress import compress
 from edgewise.cli.demo import demo
 from edgewise.cli.doctor import doctor
 from edgewise.cli.eval import evaluate
+from edgewise.cli.export import export
 from edgewise.cli.fit import fit
 from edgewise.cli.methods import methods
 from edgewise.cli.models import models
@@ -38,6 +40,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "reprogram": reprogram,
     "serve": serve,
+    "compress": compress,
+    "export": export,
 }
 
 

@@ -36,7 +36,6 @@ from edgewise.compress.network import Pool as Pool
 from edgewise.compress.network import Shape as Shape
 from edgewise.compress.network import Step as Step
 from edgewise.compress.network import Subsample as Subsample
-from edgewise.compress.penalty import penalty as penalty
 from edgewise.compress.shape_rules import shapes as shapes
 from edgewise.compress.shape_rules import weight_shape as weight_shape
 from edgewise.compress.sizes import LayerSize as LayerSize
@@ -44,4 +43,3 @@ from edgewise.compress.sizes import Sizes as Sizes
 from edgewise.compress.sizes import rate as rate
 from edgewise.compress.sizes import sizes_of as sizes_of
 from edgewise.compress.ternary import Ternary as Ternary
-from edgewise.compress.ternary import ternary as ternary

@@ -49,15 +49,16 @@ class Compression:
     """How to compress.
 
     ``pe``: input channels of a filter that one processing element computes, C_g; it must divide those of every layer.
-    ``lam``: lambda of Eq. 2.5 and 2.6.  ``clip``: a of Eq. 2.7.  The dissertation gives neither; the defaults are what
-    ``recipes/compress/sweep.py`` chose on validation photos.  ``first_last``: what the first convolution and the
-    head compute with; where ternary, they are not penalised, and a group is a whole filter where ``pe`` does not fit.
+    ``lam``: lambda of Eq. 2.5 and 2.6.  ``clip``: a of Eq. 2.7.  The dissertation gives neither; the defaults come from
+    short trials on validation photos, and ``recipes/compress/sweep.py`` chooses.  ``first_last``: what the first
+    convolution and the head compute with; where ternary, they are not penalised, and a group is a whole filter where
+    ``pe`` does not fit.
     """
 
     arm: str = setting("wpc", "what to do", choices=tuple(ARMS))
     pe: int = setting(16, "input channels of a group", low=1, high=65_536)
-    lam: float = setting(2e-3, "weight of the group penalty (--lambda)", low=0, high=1000)
-    clip: float = setting(1.0, "threshold of the penalty, in mean norms of a layer's groups", low=0, high=1000)
+    lam: float = setting(1e-2, "weight of the group penalty (--lambda)", low=0, high=1000)
+    clip: float = setting(0.95, "threshold of the penalty, in mean norms of a layer's groups", low=0, high=1000)
     first_last: Ends = setting("float", "first convolution and head", choices=("float", "ternary"))
 
     def __post_init__(self) -> None:

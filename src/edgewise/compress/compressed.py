@@ -12,7 +12,7 @@ from edgewise.compress.arms import Compression
 from edgewise.compress.groups import Zeros, group_norms, grouped, together, zeros_of
 from edgewise.compress.layers import Place, places_in
 from edgewise.compress.penalty import penalty, threshold
-from edgewise.compress.ternary import codes_of, put_ternary
+from edgewise.compress.ternary import Ternary, TernaryConv2d, TernaryLinear, codes_of, put_ternary
 from edgewise.layers.normalise import Normalise
 
 PRUNED = 1e-2
@@ -62,6 +62,12 @@ class Compressed(nn.Module):
     def look(self) -> dict[str, Layer]:
         """How every compressed layer is now, by name."""
         return {name: self._layer(place) for name, place in self.places.items()}
+
+    def ternary(self, name: str) -> Ternary:
+        """What a compressed layer of a ternary arm computes with now."""
+        layer = self.places[name].layer
+        assert isinstance(layer, TernaryConv2d | TernaryLinear)
+        return layer.ternary()
 
     @torch.no_grad()
     def norms(self) -> dict[str, list[float]]:

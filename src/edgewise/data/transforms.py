@@ -4,6 +4,8 @@ Training: a crop of 0.5 to 1 of the photo's area and 3/4 to 4/3 in shape, resize
 antialiased bilinear filter; mirrored half of the time; optionally a change of colours.  TinyTL's
 crops begin at 0.22, for 50 epochs; 0.5 was better on validation photos after six
 (``recipes/choose_defaults.py``).
+With ``pad`` a small photo is framed already: then a training view is the whole square, moved by at most so many
+pixels each way, with black where nothing is (He et al., 2016, Section 4.2, with 4 pixels on CIFAR-10).
 Evaluation: shorter side to ``Preprocess.resize``, centre crop ``Preprocess.size``.
 
 Unlike torchvision, the filter sees the pixels just outside the crop: cropping and resizing are one
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 from edgewise.core.preprocess import Preprocess
@@ -52,6 +54,7 @@ class Augment:
     scale_low: float = setting(0.5, "smallest share of a photo's area that a crop shows", low=0.01, high=1)
     flip: bool = setting(True, "mirror half of the photos; not for text or digits")
     colour: str = setting("none", "change of colours", choices=tuple(COLOURS))
+    pad: int = setting(0, "pixels a photo is moved by at most, in place of a crop", low=0, high=64)
 
     def __post_init__(self) -> None:
         check(self)
@@ -61,13 +64,18 @@ def side_needed(preprocess: Preprocess, augment: Augment | None) -> int:
     """Pixels the shorter side of a photo should have, so that no crop has to be enlarged."""
     if augment is None:
         return preprocess.resize
+    if augment.pad:
+        return preprocess.size
     return math.ceil(preprocess.size / math.sqrt(augment.scale_low * SHAPES[0]))
 
 
 def training_image(image: Image.Image, size: int, augment: Augment, rng: np.random.Generator) -> Tensor:
     """A random view of an RGB photo: (3, size, size) uint8."""
-    box = _random_box(image.width, image.height, augment.scale_low, rng)
-    view = image.resize((size, size), BILINEAR, box=box)
+    if augment.pad:
+        view = _moved(image, size, augment.pad, rng)
+    else:
+        box = _random_box(image.width, image.height, augment.scale_low, rng)
+        view = image.resize((size, size), BILINEAR, box=box)
     if augment.flip and rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return _tensor(_jittered(view, COLOURS[augment.colour], rng))
@@ -75,14 +83,24 @@ def training_image(image: Image.Image, size: int, augment: Augment, rng: np.rand
 
 def evaluation_image(image: Image.Image, preprocess: Preprocess) -> Tensor:
     """The centre of an RGB photo: (3, size, size) uint8."""
-    size, short = preprocess.size, min(image.size)
+    return _tensor(_centre(image, preprocess.size, preprocess.resize))
+
+
+def _centre(image: Image.Image, size: int, resize: int) -> Image.Image:
     # the photo after resizing, in whole pixels, and the crop's place in it
-    width, height = (preprocess.resize * side // short for side in image.size)
+    width, height = (resize * side // min(image.size) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     across, down = image.width / width, image.height / height
     right, bottom = min((left + size) * across, image.width), min((top + size) * down, image.height)
     box = (left * across, top * down, right, bottom)
-    return _tensor(image.resize((size, size), BILINEAR, box=box))
+    return image.resize((size, size), BILINEAR, box=box)
+
+
+def _moved(image: Image.Image, size: int, pad: int, rng: np.random.Generator) -> Image.Image:
+    """The central square, moved within a black frame."""
+    framed = ImageOps.expand(_centre(image, size, size), pad)
+    x, y = rng.integers(0, 2 * pad + 1, 2).tolist()
+    return framed.crop((x, y, x + size, y + size))
 
 
 def _random_box(width: int, height: int, scale_low: float, rng: np.random.Generator) -> Box:

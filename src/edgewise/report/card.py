@@ -41,7 +41,8 @@ print(ew.open("RUN").predict("photo.jpg"))
 def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
     """Markdown for ``RUN/artifact/README.md`` from ``artifact.json`` and, where there is one, ``record.json``.
 
-    Of an adapter, or of a packed network.  It counts the training images and never names one.  Raises `EdgewiseError` naming the key that is missing.
+    Of an adapter, or of a packed network.  It counts the training images and never names one.  Raises `EdgewiseError`
+    naming the key that is missing.
     """
     parts = Section(artifact, "", "artifact.json")
     backbone, method, classes = parts.section("backbone"), parts.section("method"), parts.texts("classes")

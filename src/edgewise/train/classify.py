@@ -2,10 +2,11 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +42,24 @@ class TrainSettings:
         check(self)
 
 
+class Optimizer(Protocol):
+    """`Adam` or `Sgd`."""
+
+    steps: int
+
+    def during_backward(self, rates: Mapping[str, float]) -> AbstractContextManager[None]:
+        """Inside, one ``backward()``; afterwards every parameter is updated and no gradient is left."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Everything a step changes besides the parameters, live."""
+
+
 class ClassifyTask:
-    """Cross-entropy on photos, Adam, cosine to zero per step; implements `loop.Task`."""
+    """Cross-entropy on photos, Adam, cosine to zero per step; implements `loop.Task`.
+
+    Or another ``optimizer`` of the same groups, and another ``schedule``: from the progress of the run, 0 to 1, to the
+    factor of all rates.  ``penalty`` of the weights is added to what is minimised, and not to the loss that is told.
+    """
 
     def __init__(
         self,
@@ -56,13 +73,16 @@ class ClassifyTask:
         augment: Augment,
         settings: TrainSettings,
         identity: Mapping[str, Any],
+        optimizer: Optimizer | None = None,
+        schedule: Callable[[float], float] = cosine,
+        penalty: Callable[[], Tensor] | None = None,
     ) -> None:
         parameters = dict(model.named_parameters())
         self.model, self.train, self.val = model, train, val
         self.preprocess, self.augment, self.settings = preprocess, augment, settings
-        self.rates = rates
+        self.rates, self.schedule, self.penalty = rates, schedule, penalty
         named = {group: [(name, parameters[name]) for name in names] for group, names in groups.items()}
-        self.adam = Adam(named, settings.adam_bits)
+        self.optimizer = optimizer or Adam(named, settings.adam_bits)
         self.changing = changing
         self.identity = {**identity, "photos": _digest_of(train, val)}
         self.steps = math.ceil(len(train) / settings.batch_size)
@@ -90,9 +110,9 @@ class ClassifyTask:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
         value = loss.item()
         if math.isfinite(value):
-            factor = cosine(progress)
-            with self.adam.during_backward({group: factor * rate for group, rate in self.rates.items()}):
-                loss.backward()
+            factor = self.schedule(progress)
+            with self.optimizer.during_backward({group: factor * rate for group, rate in self.rates.items()}):
+                (loss if self.penalty is None else loss + self.penalty()).backward()
         return StepResult(value, int((logits.argmax(1) == labels).sum()), len(labels))
 
     def describe(self, epoch: int, index: int) -> str:
@@ -110,16 +130,16 @@ class ClassifyTask:
         return Scores(float(-truth.log().mean()), float(accuracy))
 
     def rate(self, progress: float) -> float:
-        return cosine(progress) * self.rates["main"]
+        return self.schedule(progress) * self.rates["main"]
 
     def model_tensors(self) -> Mapping[str, Tensor]:
         return self.changing
 
     def optimizer_tensors(self) -> Mapping[str, Tensor]:
-        return self.adam.tensors()
+        return self.optimizer.tensors()
 
     def set_updates(self, updates: int) -> None:
-        self.adam.steps = updates
+        self.optimizer.steps = updates
 
     def _logits(self, images: Tensor) -> Tensor:
         try:

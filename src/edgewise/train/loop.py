@@ -25,6 +25,7 @@ from edgewise.train.checkpoint import read_checkpoint, restore, write_checkpoint
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
 Watchdog = Callable[[], str | None]
+Measures = Callable[[], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,28 @@ def unwatched() -> str | None:
     return None
 
 
+def nothing_more() -> Mapping[str, Any]:
+    """The measures of a run whose epochs tell of loss and accuracy only."""
+    return {}
+
+
 def run(
-    task: Task, epochs: int, folder: Path, listener: Listener, resume: bool, watchdog: Watchdog = unwatched
+    task: Task,
+    epochs: int,
+    folder: Path,
+    listener: Listener,
+    resume: bool,
+    watchdog: Watchdog = unwatched,
+    measures: Measures = nothing_more,
+    last: bool = False,
 ) -> Position:
     """Train for ``epochs`` epochs; the model ends with the tensors of its best epoch.
 
     Best is the highest validation accuracy, then the lowest validation loss; without validation
-    the last epoch.  Checkpoints go to ``folder`` after every epoch and about every 20 seconds, and at
-    the start.  ``watchdog`` is called after every step; a complaint of its ends the run.
+    the last epoch, and so with ``last``: where a penalty goes on, the most accurate epoch is an early one that
+    it has not reached.  Checkpoints go to ``folder`` after every epoch and about every 20 seconds, and at
+    the start.  ``watchdog`` is called after every step; a complaint of its ends the run.  ``measures`` is called
+    after every epoch, and what it finds in the model joins the epoch's row.
 
     Raises `InterruptedRun` after Ctrl-C or SIGTERM, with everything saved; `EdgewiseError` when
     the loss is not finite, the checkpoint belongs to another run, or the watchdog complained.
@@ -117,7 +132,7 @@ def run(
         _save(task, place, folder)  # whatever happens in the first step, there is something to go on from
     with _stop_requested() as stopping:
         while place.epoch < epochs:
-            _epoch(task, place, epochs, folder, listener, stopping, watchdog)
+            _epoch(task, place, epochs, folder, listener, stopping, watchdog, measures, last)
     best = read_checkpoint(folder, "best")
     if best is not None and place.best_epoch != epochs:
         restore(task.model_tensors(), best[0], folder)
@@ -132,6 +147,8 @@ def _epoch(
     listener: Listener,
     stopping: threading.Event,
     watchdog: Watchdog,
+    measures: Measures,
+    last: bool,
 ) -> None:
     total = epochs * task.steps
     began = saved = time.monotonic()
@@ -171,9 +188,10 @@ def _epoch(
         "val_accuracy": scores.accuracy if scores else None,
         "lr": task.rate((place.epoch + 1) * task.steps / total),
         "seconds": round(before + time.monotonic() - began, 2),
+        **measures(),
     }
     place.history.append(row)
-    if _is_best(place):
+    if last or _is_best(place):
         place.best_epoch = place.epoch + 1
         write_checkpoint(folder, "best", task.model_tensors(), {"epoch": place.best_epoch})
     place.epoch, place.step = place.epoch + 1, 0

@@ -1,0 +1,48 @@
+"""What ``edgewise compress`` can be told, and what that resolves to."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgewise.compress import Compression
+from edgewise.core.settings import check, setting
+
+
+@dataclass(frozen=True)
+class CompressRequest:
+    """Everything ``edgewise compress`` can be told; the defaults are the command's.
+
+    ``head``: ``auto`` keeps the backbone's head where it answers with the photos' classes (or with as many, and its
+    file does not name them), ``fresh`` makes a new one.  ``schedule``: the rate falls along a cosine, or in the steps
+    of `edgewise.train.schedule.steps`.
+    """
+
+    data: str
+    backbone: str = "resnet20"
+    width: float | None = None
+    weights: str | None = None
+    compression: Compression = field(default_factory=Compression)
+    head: Literal["auto", "fresh"] = setting("auto", "the last layer", choices=("auto", "fresh"))
+    epochs: int = setting(10, "times every photo is seen", low=1, high=100_000)
+    batch_size: int = setting(128, "photos in a step", low=1, high=65_536)
+    image_size: int | None = setting(None, "side of the network's input in pixels", low=8, high=4096)
+    lr: float = setting(0.02, "learning rate at the start", low=0, high=100)
+    weight_decay: float = setting(3e-4, "pull of every weight to 0", low=0, high=1)
+    schedule: Literal["cosine", "steps"] = setting("cosine", "how the rate falls", choices=("cosine", "steps"))
+    val_fraction: float = setting(0.1, "share of train that becomes val where there is none", low=0, high=0.9)
+    pad: int = setting(4, "pixels a training photo is moved by at most; 0: random crops", low=0, high=64)
+    crop_scale: float = setting(0.5, "smallest share of a photo that a random crop shows", low=0.01, high=1)
+    flip: bool = True
+    max_bad: float = setting(0.01, "share of unreadable photos to put up with", low=0, high=1)
+    workers: int | None = setting(None, "processes that decode photos", low=0, high=256)
+    seed: int = setting(0, "seed of everything random", low=0, high=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        check(self, "compress")
+
+
+def resolved(request: CompressRequest) -> dict[str, Any]:
+    """``config.yaml``: every setting, those of the compression among them."""
+    values = dataclasses.asdict(request)
+    compression = values.pop("compression")
+    return {**values, **compression}
