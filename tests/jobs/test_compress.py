@@ -138,6 +138,17 @@ def test_everything_trains_statistics_too(photos, tmp_path):
     assert module.bn1.num_batches_tracked == 2 * 4  # 32 photos, 8 in a step
 
 
+def test_sixteen_bits_train_nearly_the_same_and_score_in_full(photos, tmp_path):
+    whole = compress(request(photos, epochs=1), tmp_path / "whole", module=Small())
+    coarse = compress(request(photos, epochs=1, precision="bfloat16"), tmp_path / "coarse", module=Small())
+    losses = [record["history"][0]["train_loss"] for record in (whole, coarse)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    kept = [read_network(tmp_path / name / "artifact" / "network.ew3").steps[0].op for name in ("whole", "coarse")]
+    assert all(op.weight.dtype == torch.float32 for op in kept)
+    assert bool((kept[1].weight != kept[1].weight.bfloat16().float()).any()), "weights are not rounded"
+
+
 def test_ternary_ends_are_in_the_file(photos, tmp_path):
     record = compress(request(photos, first_last="ternary", pe=2), tmp_path / "run", module=Small())
     assert [layer["name"] for layer in record["compress"]["layers"]] == ["first", "second", "third", "head"]

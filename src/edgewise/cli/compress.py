@@ -83,6 +83,14 @@ def compress(
     schedule: Annotated[
         str, typer.Option(metavar="cosine|steps", help="How the rate falls.", rich_help_panel=TRAINING)
     ] = "cosine",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="Numbers a step computes with: 16 bits are faster where the processor has them.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "float32",
     val_fraction: Annotated[
         float, typer.Option(help="Cut from train for validation where there is no val folder.", rich_help_panel=PHOTOS)
     ] = 0.1,
@@ -138,6 +146,7 @@ def compress(
         lr=lr,
         weight_decay=weight_decay,
         schedule=schedule,
+        precision=precision,
         val_fraction=val_fraction,
         pad=pad,
         crop_scale=crop_scale,

@@ -103,6 +103,7 @@ def _train(
             batch_size=request.batch_size,
             workers=default_workers() if request.workers is None else request.workers,
             seed=request.seed,
+            precision=request.precision,
         ),
         {"backbone": model.backbone.fingerprint},
         Sgd({"main": named}, decay=request.weight_decay),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from edgewise.compress import Compression
 from edgewise.core.settings import check, setting
+from edgewise.train.classify import Precision
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class CompressRequest:
     lr: float = setting(0.02, "learning rate at the start", low=0, high=100)
     weight_decay: float = setting(3e-4, "pull of every weight to 0", low=0, high=1)
     schedule: Literal["cosine", "steps"] = setting("cosine", "how the rate falls", choices=("cosine", "steps"))
+    precision: Precision = setting("float32", "what a step computes with", choices=("float32", "bfloat16"))
     val_fraction: float = setting(0.1, "share of train that becomes val where there is none", low=0, high=0.9)
     pad: int = setting(4, "pixels a training photo is moved by at most; 0: random crops", low=0, high=64)
     crop_scale: float = setting(0.5, "smallest share of a photo that a random crop shows", low=0.01, high=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,9 @@ from edgewise.train.loop import Scores, StepResult
 from edgewise.train.schedule import cosine
 
 EVALUATION_BATCH = 32
+Precision = Literal["float32", "bfloat16"]
+"""With bfloat16 the convolutions and linear layers of a training step read and give numbers of 16 bits; weights, their
+updates, norms' statistics, and all that is scored stay in float32."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class TrainSettings:
     adam_bits: int = setting(32, "bits of Adam's moments", choices=(8, 32))
     workers: int = setting(0, "processes that decode photos", low=0, high=256)
     seed: int = setting(0, "seed of everything random", low=0)
+    precision: Precision = setting("float32", "what a step computes with", choices=("float32", "bfloat16"))
 
     def __post_init__(self) -> None:
         check(self)
@@ -143,7 +147,8 @@ class ClassifyTask:
 
     def _logits(self, images: Tensor) -> Tensor:
         try:
-            logits: Tensor = self.model(images)
+            with torch.autocast(images.device.type, torch.bfloat16, self.settings.precision == "bfloat16"):
+                logits: Tensor = self.model(images).float()
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
