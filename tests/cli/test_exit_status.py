@@ -25,9 +25,10 @@ def flat(text: str) -> str:
         (
             ["fti"],
             "There is no verb 'fti'. Did you mean 'fit'? "
-            "Known: compare, demo, doctor, eval, fit, methods, models, plan, predict, profile, reprogram, serve.",
+            "Known: compare, compress, demo, doctor, eval, export, fit, methods, models, plan, predict, profile, "
+            "reprogram, serve.",
         ),
-        (["sing"], "There is no verb 'sing'. Known: compare, demo,"),
+        (["sing"], "There is no verb 'sing'. Known: compare, compress, demo,"),
         (["fit"], "Missing argument 'DATA'"),
         (["predict", "run"], "Missing argument 'PHOTO…'"),
         (["fit", "photos", "--epocs", "3"], "--epochs"),

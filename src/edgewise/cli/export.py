@@ -41,6 +41,7 @@ def export(
     proved, bytes_ = found["photos"]["proved"], found["bytes"]
     if proved:
         say(f"On {proved} photos every logit is that of Python, bit for bit; in float to {found['float_error']:.1g}.")
-        say(f"The network in float gives the same answer for {percent(found['same_answers'])} of them.")
+        same, calibrated = percent(found["same_answers"]), found["photos"]["calibrated"]
+        say(f"The network in float gives the same answer for {same} of {calibrated:,} photos.")
     say(f"{megabytes(bytes_['constants'])} of constants, {megabytes(bytes_['memory'])} of memory: {out}")
     next_commands(f"make -C {shlex.quote(str(out))}", f"{shlex.quote(str(out / 'edgewise'))} PHOTOS.rgb")
