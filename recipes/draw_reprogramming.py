@@ -50,7 +50,7 @@ def section(recipe: str, result: Mapping[str, Any] | None) -> str:
     rows = result["rows"]
     parts = [_table(rows, measure) for measure in MEASURES[recipe] if any(f"{measure}_mean" in row for row in rows)]
     if claims := result.get("claims"):
-        parts.append("\n".join(map(_claim, claims)))
+        parts.append("\n".join(map(claim_text, claims)))
     environment = result["environment"]
     parts.append(f"*{result['settings']['seeds']} seeds; torch {environment['torch']}, {environment['cpu']}.*")
     return "\n\n".join(parts)
@@ -78,7 +78,7 @@ def _number(row: Row, measure: str) -> str:
     return with_spread(mean, None if std is None or scale != PERCENT else scale * std)
 
 
-def _claim(claim: Row) -> str:
+def claim_text(claim: Row) -> str:
     """One claim, its verdict, in how many places it holds, and where it does not."""
     places = claim["places"]
     ahead = [place["ahead"] for place in places if "ahead" in place]

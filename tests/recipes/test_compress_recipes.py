@@ -139,3 +139,22 @@ def test_a_table_runs_on_a_miniature_in_imagenets_layout(table, tmp_path):
     assert len(found["claims"]) == 2
     folders = sorted(path.name for path in (tmp_path / "miniature" / "train").iterdir())
     assert folders == ["n01440764", "n01443537", "n02102040"]
+
+
+def test_the_page_shows_the_newest_results(load):
+    draw = load("draw_compress")
+    page, found = draw.PAGE.read_text(), draw.sections()
+    assert set(found) == {"sweep", "table1", "table3", "table6", "table7", "kernel", "pe_array"}
+    for name, content in found.items():
+        said = page.partition(f"<!-- {name}: begin -->\n")[2].partition(f"\n<!-- {name}: end -->")[0]
+        assert said == content, f"{name}: run python recipes/draw_compress.py"
+
+
+def test_a_table_of_runs_has_a_line_an_arm(load):
+    numbers = {"test_mean": 88.04, "test_std": 0.2, "eq_2_8_mean": 21.3, "eq_2_8_std": 0.1}
+    rows = [{"task": "resnet20", "arm": "wpc", "seeds": 3, **numbers}]
+    budget, environment = {"images": 10_000, "epochs": 5}, {"torch": "2", "cpu": "one"}
+    text = load("draw_compress").trained({"rows": rows, "budget": budget, "environment": environment})
+    assert "| resnet20 | wpc | 88.0 ± 0.2 | 21.3x |" in text
+    assert "*10,000 photos, 5 epochs; 3 seeds; torch 2, one.*" in text
+    assert load("draw_compress").trained(None) == "*Not run yet.*"
