@@ -58,9 +58,7 @@ def rule(ratio: Floats, offset: Floats, bound: Floats, bits: int) -> Rule:
         )
         shift = np.where((shift < 0) & fits, tried, shift)
     if (shift < 0).any():
-        raise EdgewiseError(
-            "A layer's scale is too large for integers: export it with --activations int16."
-        )
+        raise EdgewiseError("A layer's scale is too large for integers: export it with --activations int16.")
     multiplier = np.rint(ratio * 2.0 ** (before + shift)).astype(np.int64)
     rounded = np.rint(offset * 2.0**shift).astype(np.int64) + (1 << shift >> 1)
     return Rule(rounded, multiplier, shift, before)
