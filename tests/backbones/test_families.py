@@ -18,7 +18,7 @@ from edgewise.core.surgery import digest
 
 EXPECTED = {
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "proxylessnas_mobile", "mcunet",
-    "pocket", "resnet18", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56",
+    "pocket", "resnet18", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56", "wrn32",
 }  # fmt: skip
 PARAMETERS = {
     ("mobilenet_v1", 1.0): 4_231_976,
@@ -34,8 +34,9 @@ PARAMETERS = {
     ("resnet32", None): 464_154,
     ("resnet44", None): 658_586,
     ("resnet56", None): 853_018,
+    ("wrn32", None): 1_860_522,
 }
-"""Table 1 of the MobileNet papers, torchvision's documentation, the CIFAR ResNets' README."""
+"""Table 1 of the MobileNet papers, torchvision's documentation, the CIFAR ResNets' README, the code of MEST."""
 
 
 def test_members_found():

@@ -37,10 +37,10 @@ EXPECTED_METHODS = {
 }
 EXPECTED_FAMILIES = {
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "proxylessnas_mobile", "mcunet",
-    "pocket", "resnet18", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56",
+    "pocket", "resnet18", "resnet50", "resnet20", "resnet32", "resnet44", "resnet56", "wrn32",
 }  # fmt: skip
-HEAVY = {"resnet32", "resnet44", "resnet56", "resnet50"}
-"""The same code at other depths, and 25 million weights: built elsewhere, stepped in the slow suite."""
+HEAVY = {"resnet32", "resnet44", "resnet56", "wrn32", "resnet50"}
+"""The same code at other depths and widths, and 25 million weights: built elsewhere, stepped in the slow suite."""
 
 REFUSED = {(method, "mobilenet_v1") for method in ("mobiletl", "mobiletl+lite", "lite", "tinytl")}
 """MobileNetV1 has no residual blocks."""

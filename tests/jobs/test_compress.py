@@ -169,7 +169,7 @@ def started(command, out):
     return process
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_and_resumed_ends_with_the_same_bytes(photos, tmp_path, kills):
     whole = tmp_path / "whole"
     process, began = started(arguments(photos, whole), whole), time.monotonic()

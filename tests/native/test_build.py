@@ -11,6 +11,7 @@ import pytest
 from commands import environment
 from edgewise.native import build as module
 from edgewise.native import kernels
+from edgewise.native import library as opening
 from edgewise.native.build import SWITCH, Built, build
 
 SOURCE = '__attribute__((visibility("default"))) int answer(void) { return 42; }\n'
@@ -166,7 +167,7 @@ def test_a_library_that_cannot_be_opened_is_a_reason(monkeypatch: pytest.MonkeyP
         (tmp_path / "none.so").write_bytes(b"not a library")
         return Built(tmp_path / "none.so")
 
-    monkeypatch.setattr(kernels, "build", unopenable)
+    monkeypatch.setattr(opening, "build", unopenable)
     library, reason = kernels._opened.__wrapped__()
     assert library is None
     assert "none.so" in reason

@@ -18,6 +18,7 @@ from straight_lines import Builder, Line, programs
 from torch import Tensor, nn
 
 import edgewise
+from edgewise.compress.ternary import ternarised
 from edgewise.cost.kept import KeptBytes
 from edgewise.layers.masked_conv import STEPS, masked
 from edgewise.layers.signed_activation import SignedActivation
@@ -38,6 +39,7 @@ from edgewise.ops import (
     Shape,
     run,
 )
+from edgewise.subnets.layers import Active, kept
 
 IMAGES = 5
 CHUNKS = (1, 3, IMAGES)
@@ -234,7 +236,7 @@ def test_every_autograd_function_is_looked_at() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Function") for base in node.bases)
     }
-    assert found == {"_Run", "BatchStatistics", "_Standardise", "_SignedGradient", "_Masked"}
+    assert found == {"_Run", "BatchStatistics", "_Standardise", "_SignedGradient", "_Masked", "_Ternarise", "_Kept"}
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
@@ -249,9 +251,12 @@ def test_no_tensor_hides_on_a_context(chunk: int) -> None:
     signed = SignedActivation(nn.ReLU6())(torch.randn(2, 3, requires_grad=True))
     scores = torch.rand(2, 3, 1, 1, requires_grad=True)
     left = masked(torch.randn(2, 3, 3, 3), scores, STEPS["kernel"])
-    nodes = [*contexts(y), *contexts(weight), *contexts(signed), *contexts(left)]
+    codes = ternarised(torch.randn(2, 3, requires_grad=True))
+    active = kept(torch.randn(2, 3, requires_grad=True), torch.ones(2, 3, dtype=torch.bool), Active())
+    nodes = [node for one in (y, weight, signed, left, codes, active) for node in contexts(one)]
     kinds = {
         "_RunBackward", "BatchStatisticsBackward", "_StandardiseBackward", "_SignedGradientBackward", "_MaskedBackward",
+        "_TernariseBackward", "_KeptBackward",
     }  # fmt: skip
     assert {type(node).__name__ for node in nodes} == kinds
     assert [place for node in nodes for place in hidden(vars(node))] == []

@@ -51,3 +51,20 @@ def test_the_steps_of_the_schedule():
     assert [round(steps(p), 6) for p in (0.0, 0.39, 0.4, 0.6, 0.79, 0.8, 1.0)] == [
         1, 1, 0.1, 0.01, 0.01, 0.005, 0.005,
     ]  # fmt: skip
+
+
+def test_where_a_mask_is_false_neither_weight_nor_velocity_moves():
+    """Equal to torch's where it is true, decay and momentum included."""
+    torch.manual_seed(0)
+    ours, theirs = (nn.Parameter(torch.arange(6.0, dtype=torch.double)) for _ in "ab")
+    mask = torch.tensor([True, False, True, True, False, False])
+    sgd = Sgd({"main": [("a", ours)]}, momentum=0.9, decay=0.1, moving=lambda: {"a": mask})
+    twin = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(5):
+        slope = torch.randn(6, dtype=torch.double)
+        ours.grad, theirs.grad = slope.clone(), slope.clone()
+        sgd.step({"main": 0.1})
+        twin.step()
+    torch.testing.assert_close(ours[mask], theirs[mask], rtol=1e-12, atol=1e-14)
+    assert ours[~mask].tolist() == [1, 4, 5]
+    assert not sgd.velocity["a"][~mask].any()

@@ -18,6 +18,10 @@ def evaluate(
     weights: Weights = None,
     source: Source = None,
     token: Token = None,
+    subnet: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which of a run's sub-nets, such as 95%; by default the least sparse."),
+    ] = None,
     max_bad: MaxBad = "1%",
     quiet: Quiet = False,
     as_json: Json = False,
@@ -28,7 +32,8 @@ def evaluate(
     Where DATA has a test folder, that is what is measured.
     """
     with watching(quiet, as_json) as listener:
-        found = job("eval").evaluate(run, data, weights, share("--max-bad", max_bad), listener, source, token)
+        bad = share("--max-bad", max_bad)
+        found = job("eval").evaluate(run, data, weights, bad, listener, source, token, subnet)
     if as_json:
         answer(found)
         return

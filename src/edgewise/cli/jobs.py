@@ -23,6 +23,7 @@ JOBS = {
     "reprogram": "edgewise.jobs.reprogram",
     "serve": "edgewise.jobs.serve",
     "compress": "edgewise.jobs.compress",
+    "subnets": "edgewise.jobs.subnets",
     "export": "edgewise.jobs.export",
 }
 EXTRAS = {"fastapi": "edgewise[serve]", "pydantic": "edgewise[serve]"}

@@ -24,6 +24,7 @@ from edgewise.cli.predict import predict
 from edgewise.cli.profile import profile
 from edgewise.cli.reprogram import reprogram
 from edgewise.cli.serve import serve
+from edgewise.cli.subnets import subnets
 from edgewise.core.errors import EdgewiseError, unknown
 from edgewise.core.startup import prepare_process
 
@@ -41,6 +42,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "reprogram": reprogram,
     "serve": serve,
     "compress": compress,
+    "subnets": subnets,
     "export": export,
 }
 

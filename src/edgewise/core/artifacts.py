@@ -22,6 +22,7 @@ REQUIRED = {  # by kind
     "program": ("source", "samples", "transform", "mapping", "trainer", "classes", "seed", "tensors"),
     "conditioner": ("source", "transform", "trainer", "classes", "seed", "tensors"),
     "ternary": ("classes", "preprocess", "tensors"),
+    "subnets": ("backbone", "subnets", "classes", "preprocess", "tensors"),
     "steering": ("source", "steering", "trainer", "seed", "tensors"),
 }
 

@@ -22,14 +22,16 @@ def evaluate(
     listener: Listener | None = None,
     source: str | None = None,
     token: str | None = None,
+    sub_net: str | None = None,
 ) -> dict[str, Any]:
     """Score the run's artifact on ``data``: its test part where it has one.
 
-    ``source`` and ``token`` are for a reprogrammed model, see `open_run`.  Returns ``accuracy`` (0-1), ``n``,
-    ``per_class``, ``confusion``, ``classes``, ``split``, ``skipped``, and ``asked`` where a source only answers.
+    ``source`` and ``token`` are for a reprogrammed model, ``sub_net`` for a run with several, see `open_run`.  Returns
+    ``accuracy`` (0-1), ``n``, ``per_class``, ``confusion``, ``classes``, ``split``, ``skipped``, and ``asked`` where a
+    source only answers.
     Raises `EdgewiseError` when the classes of ``data`` are not the run's.
     """
-    with closing(open_run(run, weights, source, token)) as opened:
+    with closing(open_run(run, weights, source, token, sub_net)) as opened:
         found = score(opened, data, max_bad, listener or Silent())
         return {**found, **asked_now(opened)}
 

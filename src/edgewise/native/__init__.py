@@ -12,3 +12,7 @@ from edgewise.native.functions import moments as moments
 from edgewise.native.functions import standardise as standardise
 from edgewise.native.functions import standardise_grad as standardise_grad
 from edgewise.native.functions import why_not as why_not
+from edgewise.native.sparse import SparseWeight as SparseWeight
+from edgewise.native.sparse import pack as pack
+from edgewise.native.sparse import sparse_conv2d as sparse_conv2d
+from edgewise.native.sparse import sparse_why_not as sparse_why_not

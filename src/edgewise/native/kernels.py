@@ -6,14 +6,13 @@ in one order, for `adam_`), of matching sizes.  A wrong one here would read or w
 
 import ctypes
 import math
-import sys
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from edgewise.native.build import build
+from edgewise.native.library import opened
 
 _POINTER, _SIZE, _FLOAT, _DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_double
 _SIGNATURES = {
@@ -33,24 +32,7 @@ _MAY_FAIL = ("edgewise_moments", "edgewise_affine_grad")  # they ask for memory,
 
 @cache
 def _opened() -> tuple[ctypes.CDLL | None, str | None]:
-    reason = None
-    # Elsewhere a symbol that is missing is noticed when it is first called, which ends the process.
-    for openmp in (True, False) if sys.platform == "linux" else (False,):
-        built = build("kernels.c", openmp)
-        if built.path is None:
-            reason = built.reason
-            continue
-        try:
-            library = ctypes.CDLL(str(built.path))  # fails at once where no OpenMP runtime is loaded
-        except OSError as error:
-            reason = str(error)
-            continue
-        for name, arguments in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.argtypes = arguments
-            function.restype = ctypes.c_int if name in _MAY_FAIL else None
-        return library, None
-    return None, reason
+    return opened("kernels.c", _SIGNATURES, _MAY_FAIL)
 
 
 def why_not() -> str | None:

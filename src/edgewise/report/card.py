@@ -22,7 +22,11 @@ _DIFFERENCE = (
     "These are the tensors in which an adapted image classifier differs from its backbone; without the backbone’s "
     "weights they do nothing."
 )
-_WHOLE = "This is a whole image classifier in one packed file, network.ew3; it needs no other weights."
+_WHOLE = {
+    "ternary": "This is a whole image classifier in one packed file, network.ew3; it needs no other weights.",
+    "subnets": "These are several image classifiers in one file: weights that they share, and masks and norms of each; "
+    "they need no other weights.",
+}
 _USE = """## Use
 
 RUN is the folder of the run, the one that holds `artifact/`.
@@ -41,8 +45,8 @@ print(ew.open("RUN").predict("photo.jpg"))
 def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
     """Markdown for ``RUN/artifact/README.md`` from ``artifact.json`` and, where there is one, ``record.json``.
 
-    Of an adapter, or of a packed network.  It counts the training images and never names one.  Raises `EdgewiseError`
-    naming the key that is missing.
+    Of an adapter, of a packed network, or of sub-nets.  It counts the training images and never names one.  Raises
+    `EdgewiseError` naming the key that is missing.
     """
     parts = Section(artifact, "", "artifact.json")
     backbone, method, classes = parts.section("backbone"), parts.section("method"), parts.texts("classes")
@@ -50,7 +54,7 @@ def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) ->
     kind = parts.text("kind")
     blocks = [
         f"# {_plain(method.text('name'))} on {_plain(backbone.text('name'))}, {len(classes):,} classes",
-        f"Made by Edgewise (kind: {_plain(kind)}). {_WHOLE if kind == 'ternary' else _DIFFERENCE}",
+        f"Made by Edgewise (kind: {_plain(kind)}). {_WHOLE.get(kind, _DIFFERENCE)}",
         _USE,
         _accuracy(parts.section("metrics")),
         "## Classes\n\n" + "\n".join(f"{index}. {_plain(name)}" for index, name in enumerate(classes)),
@@ -60,7 +64,7 @@ def model_card(artifact: Mapping[str, Any], record: Mapping[str, Any] | None) ->
         "## Preprocessing\n\n" + _table(list(parts.section("preprocess").settings())),
         "The shorter side is scaled to `resize`, the centre `crop` is cut out, and every channel becomes "
         "(x / 255 − mean) / std.",
-        *([] if kind == "ternary" else [_storage(parts.section("lean"))]),
+        *([] if kind in _WHOLE else [_storage(parts.section("lean"))]),
         _limits(classes),
     ]
     return "\n\n".join(blocks) + "\n"

@@ -5,7 +5,7 @@ Our own for the reason `edgewise.train.adam` gives, and equal to ``torch.optim.S
     d <- gradient + decay w        v <- momentum v + d        w <- w - rate v
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,14 +15,20 @@ from torch import Tensor, nn
 class Sgd:
     """Velocities of the parameters in ``groups``: group name to named parameters.
 
-    Plain momentum, no dampening; the decay is on every parameter, norms and biases too.
+    Plain momentum, no dampening; the decay is on every parameter, norms and biases too.  ``moving`` gives masks of some
+    parameters, by name, at each step: where one is false, neither weight nor velocity changes (a weight that is zero
+    in the forward pass has no gradient, and decay and momentum would move it all the same).
     """
 
     def __init__(
-        self, groups: Mapping[str, Sequence[tuple[str, nn.Parameter]]], momentum: float = 0.9, decay: float = 0.0
+        self,
+        groups: Mapping[str, Sequence[tuple[str, nn.Parameter]]],
+        momentum: float = 0.9,
+        decay: float = 0.0,
+        moving: Callable[[], Mapping[str, Tensor]] = dict,
     ) -> None:
         self.groups = {group: list(parameters) for group, parameters in groups.items()}
-        self.momentum, self.decay, self.steps = momentum, decay, 0
+        self.momentum, self.decay, self.moving, self.steps = momentum, decay, moving, 0
         self.velocity = {
             name: torch.zeros_like(parameter) for parameters in self.groups.values() for name, parameter in parameters
         }
@@ -31,11 +37,16 @@ class Sgd:
     def step(self, rates: Mapping[str, float]) -> None:
         """Update every parameter that has a gradient, at its group's rate, and drop the gradients."""
         self.steps += 1
+        masks = self.moving()
         for group, parameters in self.groups.items():
             for name, parameter in parameters:
                 if parameter.grad is not None:
-                    slope = parameter.grad.add_(parameter, alpha=self.decay)
-                    parameter.sub_(self.velocity[name].mul_(self.momentum).add_(slope), alpha=rates[group])
+                    slope, velocity = parameter.grad.add_(parameter, alpha=self.decay), self.velocity[name]
+                    if name in masks:
+                        velocity.copy_(torch.where(masks[name], velocity * self.momentum + slope, velocity))
+                        parameter.sub_(velocity * masks[name], alpha=rates[group])
+                    else:
+                        parameter.sub_(velocity.mul_(self.momentum).add_(slope), alpha=rates[group])
                     parameter.grad = None
 
     @contextmanager
