@@ -39,7 +39,7 @@ from edgewise.ops import (
     Shape,
     run,
 )
-from edgewise.subnets.layers import Active, kept
+from edgewise.subnets import layers as subnets
 
 IMAGES = 5
 CHUNKS = (1, 3, IMAGES)
@@ -252,7 +252,7 @@ def test_no_tensor_hides_on_a_context(chunk: int) -> None:
     scores = torch.rand(2, 3, 1, 1, requires_grad=True)
     left = masked(torch.randn(2, 3, 3, 3), scores, STEPS["kernel"])
     codes = ternarised(torch.randn(2, 3, requires_grad=True))
-    active = kept(torch.randn(2, 3, requires_grad=True), torch.ones(2, 3, dtype=torch.bool), Active())
+    active = subnets.kept(torch.randn(2, 3, requires_grad=True), torch.ones(2, 3).bool(), subnets.Active())
     nodes = [node for one in (y, weight, signed, left, codes, active) for node in contexts(one)]
     kinds = {
         "_RunBackward", "BatchStatisticsBackward", "_StandardiseBackward", "_SignedGradientBackward", "_MaskedBackward",
