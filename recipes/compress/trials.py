@@ -81,6 +81,7 @@ def compressed(
         compression=Compression(**settings),
         epochs=epochs,
         lr=LR,
+        precision="bfloat16",
         workers=0,
         seed=seed,
     )

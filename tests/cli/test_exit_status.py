@@ -26,7 +26,7 @@ def flat(text: str) -> str:
             ["fti"],
             "There is no verb 'fti'. Did you mean 'fit'? "
             "Known: compare, compress, demo, doctor, eval, export, fit, methods, models, plan, predict, profile, "
-            "reprogram, serve.",
+            "reprogram, serve, subnets.",
         ),
         (["sing"], "There is no verb 'sing'. Known: compare, compress, demo,"),
         (["fit"], "Missing argument 'DATA'"),
