@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from edgewise.backbones import load
+from edgewise.backbones import load, with_classes
 from edgewise.backbones.base import Backbone
-from edgewise.compress import ARMS, Compressed, Compression, in_all, lowered, sizes_of, with_classes
+from edgewise.compress import ARMS, Compressed, Compression, in_all, lowered, sizes_of
 from edgewise.compress.ternary import TernaryConv2d, TernaryLinear
 from edgewise.core.errors import UsageError
 from edgewise.train.sgd import Sgd

@@ -17,9 +17,9 @@ from edgewise.compress import read_network
 from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.core.runs import RunFolder
 from edgewise.jobs import compress_results
+from edgewise.jobs.any_opening import open_run
 from edgewise.jobs.compress import Compression, CompressRequest, compress
 from edgewise.jobs.evaluate import evaluate
-from edgewise.jobs.reprogram_opening import open_run
 
 
 class Small(nn.Module):

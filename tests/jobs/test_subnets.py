@@ -13,8 +13,8 @@ from edgewise.core.errors import EdgewiseError, UsageError
 from edgewise.core.progress import Silent
 from edgewise.core.runs import RunFolder
 from edgewise.jobs import subnets_results
+from edgewise.jobs.any_opening import open_run
 from edgewise.jobs.evaluate import score
-from edgewise.jobs.reprogram_opening import open_run
 from edgewise.jobs.subnets import SubNetSettings, SubNetsRequest, subnets
 from edgewise.jobs.subnets_opening import open_subnets
 from edgewise.subnets import TRAININGS

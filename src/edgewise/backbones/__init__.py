@@ -7,5 +7,6 @@ from edgewise.backbones.base import Backbone as Backbone
 from edgewise.backbones.base import Family as Family
 from edgewise.backbones.external import PREFIXES as PREFIXES
 from edgewise.backbones.families import FAMILIES as FAMILIES
+from edgewise.backbones.head import with_classes as with_classes
 from edgewise.backbones.loading import load as load
 from edgewise.backbones.weights import WeightRecord as WeightRecord

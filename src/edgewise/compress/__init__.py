@@ -21,7 +21,6 @@ from edgewise.compress.executor import dense as dense
 from edgewise.compress.groups import Zeros as Zeros
 from edgewise.compress.groups import group_norms as group_norms
 from edgewise.compress.groups import zeros_of as zeros_of
-from edgewise.compress.head import with_classes as with_classes
 from edgewise.compress.layers import places_in as places_in
 from edgewise.compress.lowering import lowered as lowered
 from edgewise.compress.network import Add as Add

@@ -22,8 +22,8 @@ from edgewise.jobs.compare_request import methods_named as methods_named
 from edgewise.jobs.compare_rows import IN_PICTURES, best, in_order, row
 from edgewise.jobs.compare_steps import Found, in_lines, left_out, measured, predicted
 from edgewise.jobs.environment import environment
-from edgewise.jobs.fit import look_at
 from edgewise.jobs.fit_process import fit_in_process
+from edgewise.jobs.photos import look_at
 from edgewise.jobs.request import FitRequest
 from edgewise.plan import parse_budget as parse_budget
 from edgewise.report import write_report

@@ -9,26 +9,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgewise.backbones import load
-from edgewise.compress import Compressed, in_all, lowered, places_in, to_bytes, with_classes
+from edgewise.backbones import load, with_classes
+from edgewise.compress import Compressed, in_all, lowered, places_in, to_bytes
 from edgewise.compress import Compression as Compression
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.runs import RunFolder
-from edgewise.data import open_data
 from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import Augment
-from edgewise.data.verify import verify
 from edgewise.data.workers import default_workers
 from edgewise.jobs.compress_request import CompressRequest as CompressRequest
 from edgewise.jobs.compress_request import resolved
 from edgewise.jobs.compress_results import finish
-from edgewise.jobs.photos import counts_in_words, data_notes
+from edgewise.jobs.photos import counts_in_words, data_notes, look_at
 from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import Position, run
-from edgewise.train.schedule import cosine, steps
+from edgewise.train.schedule import SCHEDULES
 from edgewise.train.sgd import Sgd
 
-SCHEDULES = {"cosine": cosine, "steps": steps}
 SHOWN = ("epoch", "train_loss", "penalty", "val_loss", "val_accuracy", "group_sparsity", "seconds")
 
 
@@ -60,7 +57,7 @@ def compress(
     places_in(backbone.module, backbone.head, backbone.input.size, request.compression)
     folder, settings = RunFolder(out), resolved(request)
     folder.started(settings, resume)
-    images = _look_at(request, listener)
+    images = look_at(request, listener)
     model = Compressed(
         with_classes(backbone, images.classes, request.head == "fresh", request.seed), request.compression
     )
@@ -76,13 +73,6 @@ def compress(
     place = _train(model.train(), images, request, folder, resume, listener)
     model.settle()
     return finish(model, images, request, place, notes, folder, command, began, listener)
-
-
-def _look_at(request: CompressRequest, listener: Listener) -> ImageSet:
-    images = open_data(Path(request.data), request.val_fraction, request.seed)
-    total = len(images.train) + len(images.val) + len(images.test)
-    listener.stage(f"Looking at {total:,} photos of {len(images.classes)} classes")
-    return verify(images, request.max_bad, request.workers, listener)
 
 
 def _train(

@@ -20,12 +20,12 @@ from edgewise.data.images import open_image
 from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import evaluation_image
 from edgewise.data.workers import default_workers
+from edgewise.jobs.any_opening import open_run
 from edgewise.jobs.compress_request import CompressRequest, resolved
 from edgewise.jobs.environment import environment
 from edgewise.jobs.opening import Opened
 from edgewise.jobs.photos import data_record
-from edgewise.jobs.reprogram_opening import open_run
-from edgewise.jobs.results import evaluate_run, scored_part
+from edgewise.jobs.results import backbone_entry, evaluate_run, scored_part
 from edgewise.report import write_report
 from edgewise.report.card import model_card
 from edgewise.train.loop import Position
@@ -112,18 +112,10 @@ def check_answers(model: Compressed, opened: Opened, images: ImageSet) -> None:
 
 
 def _manifest(model: Compressed, images: ImageSet, request: CompressRequest, folder: RunFolder) -> dict[str, Any]:
-    backbone, source, file = model.backbone, model.backbone.weights, folder.artifact / NETWORK
+    backbone, file = model.backbone, folder.artifact / NETWORK
     return {
         "kind": "ternary",
-        "backbone": {
-            "name": backbone.name,
-            "settings": dict(backbone.settings),
-            "sha256": source.sha256 if source else None,
-            "path": request.weights,
-            "fingerprint": backbone.fingerprint,
-            "licence": source.licence if source else None,
-            "source": source.source if source else None,
-        },
+        "backbone": backbone_entry(backbone, request.weights),
         "method": {"name": request.compression.arm, "fields": dataclasses.asdict(request.compression)},
         "classes": list(images.classes),
         "preprocess": backbone.input.to_json(),

@@ -8,8 +8,9 @@ from edgewise.core.progress import Listener, Silent
 from edgewise.data.sets import ImageSet, open_labelled
 from edgewise.data.verify import verify
 from edgewise.data.workers import default_workers
+from edgewise.jobs.any_opening import open_run
 from edgewise.jobs.opening import Opened
-from edgewise.jobs.reprogram_opening import asked_now, open_run
+from edgewise.jobs.reprogram_opening import asked_now
 from edgewise.train.classify import predict
 from edgewise.train.scores import evaluation
 

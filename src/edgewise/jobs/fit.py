@@ -14,15 +14,13 @@ from edgewise.core.runs import RunFolder
 from edgewise.core.units import megabytes
 from edgewise.cost import cost
 from edgewise.cost.resident import forget_highest, highest_resident, resident
-from edgewise.data import open_data
 from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import Augment
-from edgewise.data.verify import verify
 from edgewise.data.workers import default_workers
 from edgewise.jobs.budget import ceiling, within_budget
 from edgewise.jobs.environment import environment
 from edgewise.jobs.frozen import Rounding, round_frozen
-from edgewise.jobs.photos import counts_in_words, data_notes, data_record
+from edgewise.jobs.photos import counts_in_words, data_notes, data_record, look_at
 from edgewise.jobs.process import OURS, USERS, Process
 from edgewise.jobs.request import FitRequest, resolve_method, resolved
 from edgewise.jobs.results import check_artifact, evaluate_run, finish_artifact, promise, save_adapter
@@ -98,14 +96,6 @@ def fit_run(
     model = [adapt_in_place(backbone, method, images.classes, request.seed)]
     del backbone  # nobody but `train_and_save` holds the network, so that it can let go of it
     return train_and_save(model.pop(), images, request, folder, resume, command, listener, process)
-
-
-def look_at(request: FitRequest, listener: Listener) -> ImageSet:
-    """Find and decode the photos once, before any work is done on them."""
-    images = open_data(Path(request.data), request.val_fraction, request.seed)
-    total = len(images.train) + len(images.val) + len(images.test)
-    listener.stage(f"Looking at {total:,} photos of {len(images.classes)} classes")
-    return verify(images, request.max_bad, _workers(request), listener)
 
 
 def train_and_save(

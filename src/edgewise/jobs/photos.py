@@ -1,11 +1,38 @@
 """A labelled set of photos as a run's log, notes and record tell of it."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+from edgewise.core.progress import Listener
+from edgewise.data import open_data
 from edgewise.data.sets import ImageSet
+from edgewise.data.verify import verify
 
 IMBALANCE_WORTH_SAYING = 5.0
 CLASSES_NAMED = 12
+
+
+class AboutPhotos(Protocol):
+    """What every request that trains says about its photos; see `edgewise.jobs.request.FitRequest`."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def val_fraction(self) -> float: ...
+    @property
+    def max_bad(self) -> float: ...
+    @property
+    def workers(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def look_at(request: AboutPhotos, listener: Listener) -> ImageSet:
+    """Find and decode the photos once, before any work is done on them."""
+    images = open_data(Path(request.data), request.val_fraction, request.seed)
+    total = len(images.train) + len(images.val) + len(images.test)
+    listener.stage(f"Looking at {total:,} photos of {len(images.classes)} classes")
+    return verify(images, request.max_bad, request.workers, listener)
 
 
 def data_record(images: ImageSet) -> dict[str, Any]:

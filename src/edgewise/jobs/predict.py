@@ -11,8 +11,9 @@ from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.data.images import SUFFIXES, BadImage, open_image
 from edgewise.data.transforms import evaluation_image
+from edgewise.jobs.any_opening import open_run
 from edgewise.jobs.opening import Opened
-from edgewise.jobs.reprogram_opening import asked_now, open_run
+from edgewise.jobs.reprogram_opening import asked_now
 
 
 def predict(

@@ -1,4 +1,4 @@
-"""Open a finished run, whatever it made: an adapter on its backbone, a program before its source, a whole network."""
+"""Open a program before its source."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,14 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from edgewise.core.artifacts import find_artifact, read_manifest
-from edgewise.core.errors import EdgewiseError, UsageError
-from edgewise.core.files import read_json
+from edgewise.core.artifacts import read_manifest
+from edgewise.core.errors import EdgewiseError
 from edgewise.core.preprocess import Preprocess
-from edgewise.jobs.opening import Opened, found_weights, open_artifact
-from edgewise.jobs.packed_opening import open_packed
+from edgewise.jobs.opening import Opened, found_weights
 from edgewise.jobs.reprogram_source import Reached, SourceRequest, check_reads_photos, reach
-from edgewise.jobs.subnets_opening import open_subnets
 from edgewise.reprogram import BlackBox, Ledger, Pipeline, Reprogrammed
 
 LEDGER = "queries.sqlite"
@@ -30,35 +27,6 @@ class Answering(nn.Module):
         return self.work(photos)
 
 
-def open_run(
-    path: Path,
-    weights: str | None = None,
-    source: str | None = None,
-    token: str | None = None,
-    sub_net: str | None = None,
-) -> Opened:
-    """Open a run or artifact folder of any of these kinds; whoever has it closes it.
-
-    ``weights`` are the backbone's or the source's, where they moved; ``source`` and ``token`` are for a program: where
-    its source is now, and what it asks for; ``sub_net`` is the one to use of several.  Raises `EdgewiseError` where
-    anything is missing or is not what the artifact was made for.
-    """
-    folder = find_artifact(path)
-    manifest = read_json(folder / "artifact.json", "artifact")
-    kind = manifest.get("kind") if isinstance(manifest, dict) else None
-    if sub_net is not None and kind != "subnets":
-        raise UsageError(f"--subnet is for a run with several sub-nets, and {path} is none; leave it out.")
-    if kind == "program":
-        return _open_program(folder, weights, source, token)
-    if source is not None:
-        raise UsageError(f"--source is for a reprogrammed model, and {path} is none; leave it out.")
-    if kind in ("ternary", "subnets"):
-        if weights is not None:
-            raise UsageError(f"--weights names a backbone's file, and {path} holds all of its weights; leave it out.")
-        return open_packed(folder) if kind == "ternary" else open_subnets(folder, sub_net)
-    return open_artifact(path, weights)
-
-
 def asked_now(opened: Opened) -> dict[str, Any]:
     """``{"asked": {"queries", "cost"}}`` since it was opened; nothing where its source may be looked into."""
     ledger = opened.ledger
@@ -68,7 +36,8 @@ def asked_now(opened: Opened) -> dict[str, Any]:
     return {"asked": {"queries": queries, "cost": queries * ledger.price}}
 
 
-def _open_program(folder: Path, weights: str | None, source: str | None, token: str | None) -> Opened:
+def open_program(folder: Path, weights: str | None, source: str | None, token: str | None) -> Opened:
+    """Open an artifact of kind ``program``: its source is reached as `open_run` says."""
     manifest = read_manifest(folder, "program")
     if "origin" not in manifest or "preprocess" not in manifest:
         raise EdgewiseError(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewise.adapt import Adapted
+from edgewise.backbones import Backbone
 from edgewise.core.artifacts import read_manifest, read_tensors, write_manifest, write_tensors
 from edgewise.core.errors import EdgewiseError
 from edgewise.core.files import write_bytes
@@ -81,18 +82,10 @@ def finish_artifact(
     model: Adapted, weights: str | None, tensors: dict[str, Any], record: dict[str, Any], folder: RunFolder
 ) -> None:
     """Write the manifest and the model card around the adapter."""
-    source, metrics = model.backbone.weights, record["metrics"]
+    metrics = record["metrics"]
     manifest = {
         "kind": "adapter",
-        "backbone": {
-            "name": model.backbone.name,
-            "settings": dict(model.backbone.settings),
-            "sha256": source.sha256 if source else None,
-            "path": weights,
-            "fingerprint": model.backbone.fingerprint,
-            "licence": source.licence if source else None,
-            "source": source.source if source else None,
-        },
+        "backbone": backbone_entry(model.backbone, weights),
         "method": {"name": model.method.name, "fields": dataclasses.asdict(without_start(model.method))},  # type: ignore[call-overload]
         "classes": list(model.classes),
         "preprocess": model.backbone.input.to_json(),
@@ -101,6 +94,20 @@ def finish_artifact(
         "tensors": tensors,
     }
     write_manifest(folder.artifact, manifest, model_card(manifest, record))
+
+
+def backbone_entry(backbone: Backbone, path: str | None) -> dict[str, Any]:
+    """The section ``backbone`` of ``artifact.json``; ``path`` of the weights as it was given."""
+    source = backbone.weights
+    return {
+        "name": backbone.name,
+        "settings": dict(backbone.settings),
+        "sha256": source.sha256 if source else None,
+        "path": path,
+        "fingerprint": backbone.fingerprint,
+        "licence": source.licence if source else None,
+        "source": source.source if source else None,
+    }
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from edgewise.backbones import Backbone
 from edgewise.core.errors import UsageError
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.runs import RunFolder
+from edgewise.jobs.any_opening import open_run
 from edgewise.jobs.evaluate import score
-from edgewise.jobs.fit import look_at, train_and_save
+from edgewise.jobs.fit import train_and_save
 from edgewise.jobs.opening import Opened, open_artifact
+from edgewise.jobs.photos import look_at
 from edgewise.jobs.predict import predict_one
-from edgewise.jobs.reprogram_opening import open_run
 from edgewise.jobs.request import FitRequest, resolved
 
 
@@ -104,7 +105,7 @@ def open(
     """Open a run or artifact folder; ``backbone`` is a weight file or the module it was made on.
 
     ``source`` and ``token`` are for a reprogrammed model: where its source is now, and what an address asks for.
-    Raises `EdgewiseError`, see `edgewise.jobs.reprogram_opening.open_run`.
+    Raises `EdgewiseError`, see `edgewise.jobs.any_opening.open_run`.
     """
     if isinstance(backbone, nn.Module):
         return Run(Path(path), open_artifact(Path(path), backbone))

@@ -8,17 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgewise.backbones import load
-from edgewise.compress import with_classes
+from edgewise.backbones import load, with_classes
 from edgewise.core.progress import Listener, Silent
 from edgewise.core.runs import RunFolder
 from edgewise.core.units import percent
-from edgewise.data import open_data
 from edgewise.data.sets import ImageSet
 from edgewise.data.transforms import Augment
-from edgewise.data.verify import verify
 from edgewise.data.workers import default_workers
-from edgewise.jobs.photos import counts_in_words, data_notes
+from edgewise.jobs.photos import counts_in_words, data_notes, look_at
 from edgewise.jobs.subnets_request import SubNetsRequest as SubNetsRequest
 from edgewise.jobs.subnets_request import resolved
 from edgewise.jobs.subnets_results import finish
@@ -26,9 +23,8 @@ from edgewise.subnets import SubNets, SubNetTask, places_for, trainer
 from edgewise.subnets import SubNetSettings as SubNetSettings
 from edgewise.train.classify import ClassifyTask, TrainSettings
 from edgewise.train.loop import run
-from edgewise.train.schedule import cosine, steps
+from edgewise.train.schedule import SCHEDULES
 
-SCHEDULES = {"cosine": cosine, "steps": steps}
 SHOWN = ("epoch", "train_loss")  # and the validation accuracy of every sub-net
 
 
@@ -60,7 +56,7 @@ def subnets(
     places_for(backbone, chosen.sub_nets, chosen.dense_head)  # what does not fit is refused before photos are read
     folder, settings = RunFolder(out), resolved(request)
     folder.started(settings, resume)
-    images = _look_at(request, listener)
+    images = look_at(request, listener)
     backbone = with_classes(backbone, images.classes, request.head == "fresh", request.seed)
     net = SubNets(backbone, chosen.sub_nets, chosen.norms, chosen.dense_head)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # before the task holds its tensors
@@ -76,13 +72,6 @@ def subnets(
     )
     place = run(task, request.epochs, folder.checkpoint, Watching(listener), resume, measures=task.measures, last=True)
     return finish(task, images, request, place, notes, folder, command, began, listener)
-
-
-def _look_at(request: SubNetsRequest, listener: Listener) -> ImageSet:
-    images = open_data(Path(request.data), request.val_fraction, request.seed)
-    total = len(images.train) + len(images.val) + len(images.test)
-    listener.stage(f"Looking at {total:,} photos of {len(images.classes)} classes")
-    return verify(images, request.max_bad, request.workers, listener)
 
 
 def _task(net: SubNets, images: ImageSet, request: SubNetsRequest) -> SubNetTask:

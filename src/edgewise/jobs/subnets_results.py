@@ -23,7 +23,7 @@ from edgewise.data.workers import default_workers
 from edgewise.jobs.environment import environment
 from edgewise.jobs.opening import is_own
 from edgewise.jobs.photos import data_record
-from edgewise.jobs.results import evaluate_run, scored_part
+from edgewise.jobs.results import backbone_entry, evaluate_run, scored_part
 from edgewise.jobs.subnets_opening import open_subnets
 from edgewise.jobs.subnets_request import SubNetsRequest, resolved
 from edgewise.report.card import model_card
@@ -197,18 +197,10 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _manifest(net: SubNets, images: ImageSet, request: SubNetsRequest, tensors: Mapping[str, Any]) -> dict[str, Any]:
-    backbone, source, chosen = net.backbone, net.backbone.weights, request.subnets
+    backbone, chosen = net.backbone, request.subnets
     return {
         "kind": "subnets",
-        "backbone": {
-            "name": backbone.name,
-            "settings": dict(backbone.settings),
-            "sha256": source.sha256 if source else None,
-            "path": request.weights,
-            "fingerprint": backbone.fingerprint,
-            "licence": source.licence if source else None,
-            "source": source.source if source else None,
-        },
+        "backbone": backbone_entry(backbone, request.weights),
         "method": {"name": chosen.training, "fields": dataclasses.asdict(chosen)},
         "subnets": {
             "names": list(net.names),

@@ -1,4 +1,4 @@
-"""The head of a network that is compressed as a whole: kept where it answers for the photos' classes already."""
+"""The head of a network that is trained as a whole: kept where it answers for the photos' classes already."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from edgewise.backbones import Backbone
+from edgewise.backbones.base import Backbone
 from edgewise.core.errors import UsageError
 from edgewise.core.surgery import replace
 
