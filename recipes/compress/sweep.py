@@ -11,8 +11,8 @@ rates over (1 - momentum), so a training twice as long reaches the same with hal
 pulled at all: with 1.0 half of them are, at 0.9 a quarter.
 
 Expected (lab's sibling code, 200 epochs): a about 0.5 to 0.7, lambda 1e-3 to 2e-3.  Here the pretrained norms of a
-layer lie closer together (most layers have at most 5 % below 0.7 of the mean), so a below 0.9 empties little.
-Time: 9 runs, about 27 minutes each on one core: 4 core-hours.
+layer lie closer together, so smaller a are not tried.
+Time: estimated, 9 runs, about 27 minutes each on one core: 4 core-hours.
 """
 
 from collections.abc import Mapping, Sequence

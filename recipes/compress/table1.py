@@ -8,8 +8,8 @@ both from the same weights and fine-tuned equally (`trials`); lambda and a are t
 Expected (dissertation): 91.7 to 90.89, 92.36 to 91.62, 92.68 to 92.05; by Eq. 2.8 21.5x, 28.1x, 35.6x.  Must here:
 ResNet-20 within 1.0 point at 21x or more, its file 17.5x smaller or more.  Aims: its file 19x; ResNet-56 within
 0.7 point at 33x, its file 27x.
-Time: 18 runs; about 25, 45 and 80 minutes for the three networks on one core: 15 core-hours, of which ResNet-20 2.5
-(its runs are those of Table 3, and not made again).
+Time: estimated, 18 runs of about 25, 45 and 80 minutes for the three networks on one core: 15 core-hours, of which
+ResNet-20 takes 2.5 (its runs are those of Table 3, and not made again).
 """
 
 from collections.abc import Mapping, Sequence

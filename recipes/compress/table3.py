@@ -8,7 +8,7 @@ ResNet-20 on CIFAR-10, groups of 16 x 3 x 3, all arms from the same weights, on 
 Expected (dissertation, 200 epochs from scratch; accuracy, overall and group sparsity): ternary 91.62,
 49, none; pruning 91.1, 61, 44; naive 90.01, 70, 18; clipped 90.89, 50, 25.  Must here: at equal lambda, clipped is more
 accurate than naive with more empty groups.
-Time: 15 runs, about 25 minutes each on one core: 6.3 core-hours.
+Time: estimated, 15 runs, about 25 minutes each on one core: 6.3 core-hours.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ for all, as the dissertation has it; a smaller group has a smaller norm, so it i
 
 Expected (dissertation; accuracy, overall and group sparsity): 16: 90.89, 50, 25; 8: 90.56, 70.8, 35.6; 4: 90.29, 78.7,
 42.8; 2: 89.93, 82.0, 50.1; 1: 89.66, 85.0, 63.2.  Must here: from 16 to 1 group sparsity rises and accuracy falls.
-Time: 15 runs, about 25 minutes each on one core, of which 3 are Table 3's: 5 core-hours.
+Time: estimated, 15 runs, about 25 minutes each on one core, of which 3 are Table 3's: 5 core-hours.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,7 @@
 A run is ``edgewise compress``'s own job, from the networks' CIFAR-10 weights, on ``images`` photos of the official
 training part, as many of every class.  Of the official test part 2,000 photos are the validation part here, which
 chooses, and the other 8,000 are scored once, at the end, and never printed: the weights were trained on the lossless
-versions of all training photos, and still know them (ResNet-20 is right on 86 % of those that it is not shown again,
-and on 81 % of the test part), so no part of them could validate.
+versions of all training photos, and still know them, so no part of them could validate.
 
 The rate falls along a cosine from 0.02, batches are of 128 (`edgewise.jobs.compress_request` has the rest).
 """

@@ -11,7 +11,7 @@ on one thread.
 Claimed here: sub-nets in turns are within one standard error of joint ones, at a quarter of the cost; time falls with
 every sub-net.  (That it falls as multiply-adds do is tried on MobileNetV2 at 224 px, in
 ``benchmarks/subnets_engines.py``; a network this small spends its time on calls.)
-Time: 3 dense runs of 7 minutes and 18 of 7 (joint: 28) minutes on one core: 3.5 core-hours.
+Time: estimated, 3 dense runs of 7 minutes and 18 of 7 (joint: 28) minutes on one core: 3.5 core-hours.
 """
 
 from dataclasses import asdict

@@ -7,7 +7,7 @@ decay and momentum move weights that the present sub-net does not have, as in th
 
 Expected (slimmable networks): with one set of statistics for all, accuracy collapses.  Must here: private norms are at
 least as accurate as shared ones for every sub-net.
-Time: 9 runs, about 7 minutes each on one core: 1 core-hour, of which table10.py shares 3.
+Time: estimated, 9 runs, about 7 minutes each on one core: 1 core-hour, of which table10.py shares 3.
 """
 
 from sparse import DENSITIES, arm, asked, at_least, budget, tabled

@@ -7,7 +7,7 @@ of 1, 1.5 and 2 runs stand against 3 runs of GraNet, one a sub-net.
 
 Expected (dissertation, Wide ResNet-32): at about twice the effort of one run AST is as accurate as GraNet at three
 times.  Claimed here: at 2, every sub-net is within one standard error of GraNet's.
-Time: 18 runs of 6 to 12 minutes on one core: 2.2 core-hours, of which table10.py shares 12.
+Time: estimated, 18 runs of 6 to 12 minutes on one core: 2.2 core-hours, of which table10.py shares 12.
 """
 
 from sparse import DENSITIES, arm, asked, budget, claim, standard_error, tabled

@@ -8,7 +8,7 @@ that is left after correction.
 
 Expected (dissertation): a considerable share is negative through the whole training.  Must here: with correction no
 pair is left with a cosine below -1e-6.
-Time: 6 runs, all shared with table10.py.
+Time: estimated, 6 runs, all shared with table10.py.
 """
 
 from dataclasses import asdict

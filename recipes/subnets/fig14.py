@@ -6,7 +6,7 @@ The runs AST+GC of ``table10.py``.  Non-overlap is the share of ones in the XOR 
 less than the gap between their densities, and what lies above it are connections of one sub-net's own.
 
 Expected (dissertation): non-overlap is larger than the gap in every layer.
-Time: 3 runs, all shared with table10.py.
+Time: estimated, 3 runs, all shared with table10.py.
 """
 
 import statistics

@@ -10,7 +10,7 @@ Expected (dissertation, CIFAR-10, 160 epochs): GraNet 94.12, 94.02, 92.98; MEST+
 3 times the cost) 92.59, 92.58, 92.48; AST 93.51, 93.44, 92.44; AST+GC 93.88, 93.70, 92.69; from 90 %, AST 92.32, 92.19,
 91.34 and AST+GC 92.90, 92.88, 91.97; dense 94.88.  Must here: AST+GC at least joint at equal FLOPs for every sub-net,
 within one standard error; its cost at most 1.1 times one dense run's.
-Time: 36 runs, about 6 minutes each on one core: 3.6 core-hours.
+Time: estimated, 36 runs, about 6 minutes each on one core: 3.6 core-hours.
 """
 
 from sparse import DENSITIES, arm, asked, at_least, budget, claim, tabled

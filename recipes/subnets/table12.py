@@ -10,7 +10,7 @@ convolution of this size in a 2:4 pattern, and the table's speeds up to 2.22 can
 
 Expected (dissertation): 94.63, 94.26, 94.31 and 93.79 against SR-STE's 94.89, 94.47, 94.25 and 93.92, at 1/3.95 of the
 cost.  Claimed here: AST+GC is within one standard error of SR-STE for every pattern; it costs at most 0.3 of the four.
-Time: 15 runs, about 7 minutes each on one core: 1.8 core-hours.
+Time: estimated, 15 runs, about 7 minutes each on one core: 1.8 core-hours.
 """
 
 from dataclasses import asdict

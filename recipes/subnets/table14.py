@@ -8,7 +8,7 @@ one by one (GraNet).
 Expected (dissertation, 160 epochs): every further sub-net costs little, at 98 % 0.3 to 0.5 points between 2 and 5;
 trained one by one 95.11, 94.94, 94.93, 94.88 and 94.50 at 70, 80, 90, 95 and 98 %.  Claimed here: with five sub-nets
 the sparsest is within 3 points of the same trained alone.
-Time: 27 runs, about 7 minutes each on one core: 3.1 core-hours, of which table10.py shares 9.
+Time: estimated, 27 runs, about 7 minutes each on one core: 3.1 core-hours, of which table10.py shares 9.
 """
 
 from sparse import arm, asked, budget, claim, tabled

@@ -10,7 +10,7 @@ settings of ``table11.py``.
 Expected (dissertation): a far sub-net costs the denser one little (74.68 to 74.21 at 50 %, when 90 becomes 95 %); a
 start from 80 % costs 0.6 points against one from 50 %.  Claimed here: 50 % beside 95 % is within a point of 50 % beside
 90 %, and 80 and 90 % from 50 % are at least those from 80 %, or within one standard error.
-Time: 15 runs, about 7 minutes each on one core: 1.8 core-hours.  ImageNet is not run here.
+Time: estimated, 15 runs, about 7 minutes each on one core: 1.8 core-hours.  ImageNet is not run here.
 """
 
 import argparse

@@ -6,7 +6,7 @@ ResNet-20 on CIFAR-10 (`sparse`), 70, 95 and 98 % sparse, alternating with gradi
 
 Expected (dissertation, Wide ResNet-32, 160 epochs): nd over cs by 0.78, 0.35 and 0.27 points.  Must here: nd at least
 cs for every sub-net, within one standard error.
-Time: 6 runs, about 7 minutes each on one core: 0.7 core-hours.
+Time: estimated, 6 runs, about 7 minutes each on one core: 0.7 core-hours.
 """
 
 from sparse import arm, asked, at_least, budget, tabled

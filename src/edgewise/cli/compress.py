@@ -1,4 +1,4 @@
-"""``edgewise compress DATA``: train a network into ternary weights with empty groups, in a file a tenth its size."""
+"""``edgewise compress DATA``: train a network into ternary weights with empty groups."""
 
 import shlex
 from pathlib import Path
@@ -128,7 +128,7 @@ def compress(
     """Compress a network: weights of -1, 0 and +1, and groups of them left out.
 
     The network is trained on your photos meanwhile. What you carry away is
-    RUN/artifact: one file, 16 to 30 times smaller than the weights in floats.
+    RUN/artifact: one small file, which needs no other weights.
     """
     folder = out or (newest_run("compress") if resume else next_run("compress"))
     arguments = [word for word in ctx.obj if word != "--resume"]
